@@ -1,0 +1,18 @@
+"""mirrorproof: mirrored requests do no harm, and every difference between v1 and v2 is seen."""
+
+from __future__ import annotations
+
+from mirrorproof import errors
+from mirrorproof.context import current, is_mirrored
+from mirrorproof.guards import Guard, install_guards, uninstall_guards
+from mirrorproof.settings import Settings
+
+__all__ = [
+    "Guard",
+    "Settings",
+    "current",
+    "errors",
+    "install_guards",
+    "is_mirrored",
+    "uninstall_guards",
+]

@@ -1,0 +1,209 @@
+"""The request that is being served, as guards see it: one request, one object.
+
+Knows the decision about a request, its ledger and what has to be undone at its end. Must not know how
+requests arrive or which clients are guarded.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from enum import Enum
+from fnmatch import fnmatchcase
+from threading import Lock
+from typing import Any, Final
+
+from mirrorproof.counters import Counters
+from mirrorproof.decision import Decision, Mode
+from mirrorproof.errors import LateEffectError, ReadOnlyError
+from mirrorproof.exchange import Outcome
+from mirrorproof.ledger import Ledger
+from mirrorproof.settings import Settings
+
+__all__ = [
+    "Action",
+    "MirrorContext",
+    "current",
+    "entered",
+    "is_mirrored",
+    "own_traffic",
+    "set_process_context",
+]
+
+_log = logging.getLogger("mirrorproof")
+
+
+class Action(Enum):
+    """What a guard does with an effect."""
+
+    EXECUTE = "execute"  # let it happen, record nothing
+    OBSERVE = "observe"  # let it happen, record it as executed
+    SUPPRESS = "suppress"  # answer as if it had happened, record it as suppressed
+    REFUSE = "refuse"  # raise what `MirrorContext.refuse` raises, which records it as blocked
+
+
+class MirrorContext:
+    """One request in the making: its decision, its ledger, its clean-up.
+
+    `ended` turns true at the response's last body chunk; effects of a mirrored request are refused from
+    then on. `yielded` says that work was given up so that v1 need not wait.
+    """
+
+    __slots__ = (
+        "_cleanups", "_lock", "counters", "decision", "ended", "ledger", "pair_id", "resources", "settings",
+        "yielded",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        decision: Decision,
+        *,
+        settings: Settings | None = None,
+        counters: Counters | None = None,
+        pair_id: str = "",
+    ) -> None:
+        self.decision = decision
+        self.settings = settings or Settings()
+        self.counters = counters or Counters()
+        self.pair_id = pair_id
+        self.ledger = Ledger(self.settings.max_effects)
+        self.ended = False
+        self.yielded = False
+        self.resources: dict[Any, Any] = {}
+        """Guards' own state for this request, by a key of theirs (an engine's lease)."""
+        self._cleanups: list[Callable[[], None]] = []
+        self._lock = Lock()
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the request is a mirror."""
+        return self.decision.mirrored
+
+    @property
+    def mode(self) -> Mode:
+        """How the request is treated."""
+        return self.decision.mode
+
+    @property
+    def in_request(self) -> bool:
+        """Whether there is a request; `False` for a shadow process's own start-up code and workers."""
+        return True
+
+    def action(self, kind: str) -> Action:
+        """What a guard does with an effect of this kind (`sql.insert`), now."""
+        mode = self.decision.mode
+        if mode is Mode.LIVE or mode is Mode.OBSERVE:
+            return Action.OBSERVE if self.settings.observe_effects else Action.EXECUTE
+        if self.ended or mode is Mode.READ_ONLY:
+            return Action.REFUSE
+        return Action.SUPPRESS
+
+    def record(self, kind: str, target: str, summary: str, digest: str, outcome: Outcome) -> None:
+        """Write an effect into the ledger."""
+        self.ledger.record(kind, target, summary, digest, outcome)
+
+    def refuse(self, kind: str, target: str, summary: str, digest: str) -> None:
+        """Record the effect as blocked, then raise.
+
+        Raises `LateEffectError` after the response's end, else `ReadOnlyError`.
+        """
+        self.record(kind, target, summary, digest, Outcome.BLOCKED)
+        if self.ended:
+            self.counters.add("effects_late")
+            raise LateEffectError(
+                f"{kind} {target}: the mirrored request's response has ended, so its effects are refused"
+            )
+        raise ReadOnlyError(f"{kind} {target}: this mirrored request may only read ({summary})")
+
+    def on_end(self, cleanup: Callable[[], None]) -> None:
+        """Call `cleanup` when the request ends, last added first. At once if it has ended already."""
+        with self._lock:
+            if not self.ended:
+                self._cleanups.append(cleanup)
+                return
+        cleanup()
+
+    def end(self) -> None:
+        """The response's last chunk is out: refuse from now on, and clean up. A second call does nothing.
+
+        A clean-up that raises is logged, and the next one still runs.
+        """
+        with self._lock:
+            self.ended = True
+            cleanups, self._cleanups = self._cleanups[::-1], []
+        for cleanup in cleanups:
+            try:
+                cleanup()
+            except Exception:
+                _log.exception("mirrorproof could not clean up after a request")
+
+
+class _ProcessContext(MirrorContext):
+    """Everything that a shadow process does outside requests: always dry, never ending."""
+
+    __slots__ = ()
+
+    @property
+    def in_request(self) -> bool:
+        return False
+
+    def action(self, kind: str) -> Action:
+        if any(fnmatchcase(kind, allowed) for allowed in self.settings.outside_requests):
+            return Action.EXECUTE
+        return super().action(kind)
+
+    def record(self, kind: str, target: str, summary: str, digest: str, outcome: Outcome) -> None:
+        self.counters.add("effects_outside")
+        super().record(kind, target, summary, digest, outcome)
+
+
+_current: Final[ContextVar[MirrorContext | None]] = ContextVar("mirrorproof_current", default=None)
+_own_traffic: Final[ContextVar[bool]] = ContextVar("mirrorproof_own_traffic", default=False)
+_process_context: MirrorContext | None = None
+
+
+def current() -> MirrorContext | None:
+    """The request being served here; in a shadow process outside requests its process-wide context.
+
+    `None` in a live process outside requests, and for mirrorproof's own shipping.
+    """
+    if _own_traffic.get():
+        return None
+    return _current.get() or _process_context
+
+
+def is_mirrored() -> bool:
+    """Whether what runs here must do no harm: a mirrored request, or anything in a shadow process."""
+    context = current()
+    return context is not None and context.mirrored
+
+
+@contextmanager
+def entered(context: MirrorContext) -> Iterator[MirrorContext]:
+    """Make `context` the current one. Does not end it."""
+    token = _current.set(context)
+    try:
+        yield context
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def own_traffic() -> Iterator[None]:
+    """What mirrorproof itself sends is no effect of the application's."""
+    token = _own_traffic.set(True)
+    try:
+        yield
+    finally:
+        _own_traffic.reset(token)
+
+
+def set_process_context(settings: Settings | None, counters: Counters | None = None) -> None:
+    """Make the whole process dry if the role says so; `None` takes it back."""
+    global _process_context  # noqa: PLW0603 - the role is a fact about the process
+    if settings is None or not settings.role.always_mirrored:
+        _process_context = None
+        return
+    _process_context = _ProcessContext(Decision(settings.mode), settings=settings, counters=counters)

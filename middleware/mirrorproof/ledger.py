@@ -1,0 +1,78 @@
+"""The ledger: what one request changed, or would have changed, in order.
+
+Knows effects and their digests. Must not know who records them or where the ledger goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from threading import Lock
+from typing import Any, Final
+
+import msgspec
+
+from mirrorproof.exchange import Effect, Outcome
+
+__all__ = ["Ledger", "digest_of"]
+
+_MAX_SUMMARY_CHARS: Final = 500
+_MAX_TARGET_CHARS: Final = 300
+
+
+class Ledger:
+    """Effects in the order in which they came, at most `limit` of them; `lost` counts the rest.
+
+    Safe from any thread.
+    """
+
+    def __init__(self, limit: int = 500) -> None:
+        self._limit = limit
+        self._lock = Lock()
+        self._effects: list[Effect] = []
+        self.lost = 0
+
+    def record(self, kind: str, target: str, summary: str, digest: str, outcome: Outcome) -> None:
+        """Add an effect. `target` and `summary` are cut at their bounds."""
+        effect = Effect(
+            kind=kind, target=_cut(target, _MAX_TARGET_CHARS), summary=_cut(summary, _MAX_SUMMARY_CHARS),
+            digest=digest, outcome=outcome,
+        )  # fmt: skip
+        with self._lock:
+            if len(self._effects) < self._limit:
+                self._effects.append(effect)
+            else:
+                self.lost += 1
+
+    @property
+    def effects(self) -> list[Effect]:
+        """A copy of the effects so far."""
+        with self._lock:
+            return list(self._effects)
+
+    def yield_all(self) -> None:
+        """Mark every suppressed effect as yielded: the request's work was given up for v1's sake."""
+        with self._lock:
+            self._effects = [
+                msgspec.structs.replace(e, outcome=Outcome.YIELDED) if e.outcome is Outcome.SUPPRESSED else e
+                for e in self._effects
+            ]
+
+    def __len__(self) -> int:
+        return len(self._effects)
+
+    def __iter__(self) -> Iterator[Effect]:
+        return iter(self.effects)
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def digest_of(kind: str, target: str, payload: Any) -> str:
+    """32 hex digits, equal for equal effects: of kind, target and `payload` in a canonical encoding.
+
+    `payload` is anything JSON-like, or any object whose `repr` is its value.
+    """
+    canonical = msgspec.json.encode((kind, target, payload), enc_hook=repr, order="deterministic")
+    return hashlib.sha256(canonical).hexdigest()[:32]

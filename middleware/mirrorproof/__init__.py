@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from mirrorproof import errors
+from mirrorproof.asgi import MirrorMiddleware
 from mirrorproof.context import current, is_mirrored
+from mirrorproof.effects import side_effect
 from mirrorproof.guards import Guard, install_guards, uninstall_guards
 from mirrorproof.settings import Settings
 
 __all__ = [
     "Guard",
+    "MirrorMiddleware",
     "Settings",
     "current",
     "errors",
     "install_guards",
     "is_mirrored",
+    "side_effect",
     "uninstall_guards",
 ]

@@ -27,6 +27,7 @@ __all__ = [
     "MirrorContext",
     "current",
     "entered",
+    "inside_effect",
     "is_mirrored",
     "own_traffic",
     "set_process_context",
@@ -95,7 +96,8 @@ class MirrorContext:
         """What a guard does with an effect of this kind (`sql.insert`), now."""
         mode = self.decision.mode
         if mode is Mode.LIVE or mode is Mode.OBSERVE:
-            return Action.OBSERVE if self.settings.observe_effects else Action.EXECUTE
+            observed = self.settings.observe_effects and not _inside_effect.get()
+            return Action.OBSERVE if observed else Action.EXECUTE
         if self.ended or mode is Mode.READ_ONLY:
             return Action.REFUSE
         return Action.SUPPRESS
@@ -161,6 +163,7 @@ class _ProcessContext(MirrorContext):
 
 _current: Final[ContextVar[MirrorContext | None]] = ContextVar("mirrorproof_current", default=None)
 _own_traffic: Final[ContextVar[bool]] = ContextVar("mirrorproof_own_traffic", default=False)
+_inside_effect: Final[ContextVar[bool]] = ContextVar("mirrorproof_inside_effect", default=False)
 _process_context: MirrorContext | None = None
 
 
@@ -198,6 +201,16 @@ def own_traffic() -> Iterator[None]:
         yield
     finally:
         _own_traffic.reset(token)
+
+
+@contextmanager
+def inside_effect() -> Iterator[None]:
+    """What happens in here is part of an effect that is recorded already: observe nothing of it again."""
+    token = _inside_effect.set(True)
+    try:
+        yield
+    finally:
+        _inside_effect.reset(token)
 
 
 def set_process_context(settings: Settings | None, counters: Counters | None = None) -> None:

@@ -31,7 +31,8 @@ _KUBERNETES_LINK = re.compile(r"(_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT(_\d+_(
 # Read by other programs of this distribution, which this package does not import.
 _OTHERS_VARIABLES: Final = frozenset(
     PREFIX + name for name in ("CONFIG", "LISTEN", "STORE", "RETENTION_S", "EXPIRE_AFTER_S", "SETTLE_S",
-                               "READ_TOKEN", "RULES", "MATCH_SAMPLE", "LOG_LEVEL", "UNGUARDED")
+                               "READ_TOKEN", "RULES", "MATCH_SAMPLE", "LOG_LEVEL", "UNGUARDED",
+                               "MAX_POST_BYTES", "MAX_BACKLOG", "MAX_ENDPOINTS", "MAX_PER_KEY")
 )  # fmt: skip
 
 
@@ -50,7 +51,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Settings of the middleware and the guards; TOML table `[middleware]`."""
 
     service: Annotated[
-        str, Meta(min_length=1, description="Name of the service; the same for v1 and v2, or they never pair.")
+        str,
+        Meta(min_length=1, description="Name of the service; the same for v1 and v2, or they never pair."),
     ] = "unknown"
     version: Annotated[str, Meta(description="Version that this process runs, for people to read.")] = ""
     role: Annotated[
@@ -107,10 +109,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     queue_exchanges: Annotated[int, Meta(ge=1, description="Exchanges that wait for the recorder.")] = 10_000
     queue_bytes: Annotated[int, Meta(ge=1 << 16, description="Bytes that wait for the recorder.")] = 64 << 20
     batch_exchanges: Annotated[int, Meta(ge=1, le=10_000, description="Exchanges in one post.")] = 200
-    flush_interval_s: Annotated[float, Meta(gt=0, description="Seconds that an exchange waits at most.")] = 0.5
+    flush_interval_s: Annotated[float, Meta(gt=0, description="Seconds that an exchange waits at most.")] = (
+        0.5
+    )
     ship_timeout_s: Annotated[float, Meta(gt=0, description="Seconds for one post to the recorder.")] = 5.0
     ship_attempts: Annotated[
-        int, Meta(ge=1, le=100, description="Attempts for one post, backing off to 5 s, before it is dropped.")
+        int,
+        Meta(ge=1, le=100, description="Attempts for one post, backing off up to 5 s."),
     ] = 5
     shutdown_timeout_s: Annotated[
         float, Meta(ge=0, le=60, description="Seconds that a shutdown waits for what is queued.")
@@ -120,10 +125,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                                "guards themselves.")
     ] = True  # fmt: skip
     observe_effects: Annotated[
-        bool, Meta(description="Record what live requests write, to compare it with what v2 would have written.")
+        bool,
+        Meta(description="Record what live requests write, to compare it with what v2 would have written."),
     ] = True
     canned: Annotated[
-        tuple[CannedAnswer, ...], Meta(description="Answers for suppressed HTTP requests; the first that fits.")
+        tuple[CannedAnswer, ...],
+        Meta(description="Answers for suppressed HTTP requests; the first that fits."),
     ] = ()
     mesh_domains: Annotated[
         tuple[str, ...], Meta(description="Hosts, or endings of hosts, that a mirrored request's mark may be "
@@ -202,9 +209,7 @@ def _check_one(field: msgspec.structs.FieldInfo, value: Any, label: str) -> None
         raise SettingsError(f"{label} = {shown}: {error}. {_description(field)}") from error
 
 
-def _from_env(
-    kind: type[msgspec.Struct], env: Mapping[str, str], known: Mapping[str, Any]
-) -> dict[str, Any]:
+def _from_env(kind: type[msgspec.Struct], env: Mapping[str, str], known: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     every = {PREFIX + name.upper() for name in (*known, *Settings.__struct_fields__)} | _OTHERS_VARIABLES
     for variable, text in env.items():

@@ -1,0 +1,151 @@
+"""From one served request to its exchange: redacted at once, put into words later.
+
+Theory of operation. `Capture` is made on the request's path, so it does only what cannot wait: it redacts
+and cuts, since nothing unredacted may be queued. `Capture.exchange` is called by the shipping thread and
+does the rest: decoding, naming, building the struct.
+
+Knows raw header lists and bodies. Must not know ASGI or the network.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from mirrorproof.body import BodySample
+from mirrorproof.context import MirrorContext
+from mirrorproof.exchange import EFFECTS_UNOBSERVED, Effect, Exchange, Request, Response
+from mirrorproof.redaction import REDACTED, Redactor, UnreadableBodyError
+from mirrorproof.settings import Settings
+from mirrorproof.telemetry import TraceIds
+
+__all__ = ["Answer", "Capture", "RawHeaders", "take_answer", "take_headers"]
+
+RawHeaders = list[tuple[bytes, bytes]]
+_OVERHEAD_BYTES: Final = 1024
+_REDACTED: Final = REDACTED.encode()
+
+
+@dataclass(slots=True)
+class Answer:
+    """The response so far, redacted. `body` holds at most `max_body_bytes`."""
+
+    status: int
+    headers: RawHeaders
+    body: bytes
+    body_bytes: int
+    truncated: bool
+    sha256: str
+
+
+@dataclass(slots=True)
+class Capture:
+    """One served request. Times in nanoseconds."""
+
+    context: MirrorContext
+    method: str
+    path: str
+    query: bytes
+    request_headers: RawHeaders
+    attempt: int
+    started_unix_ns: int
+    duration_ns: int
+    route: str | None = None
+    request_sha256: str | None = None
+    request_bytes: int = 0
+    answer: Answer | None = None
+    error: str | None = None
+    trace: TraceIds | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes while it waits."""
+        return _OVERHEAD_BYTES + (len(self.answer.body) if self.answer else 0)
+
+    def exchange(self) -> Exchange:
+        """The exchange, in the words of the wire format."""
+        settings = self.context.settings
+        effects, notes = self._effects()
+        return Exchange(
+            exchange_id=uuid.uuid4().hex, pair_id=self.context.pair_id, attempt=self.attempt,
+            service=settings.service, version=settings.version, role=settings.role, mode=self.context.mode,
+            started_unix_ns=self.started_unix_ns, duration_ns=self.duration_ns,
+            request=self._request(settings), response=self._response(), error=self.error,
+            effects=effects, notes=self.notes + notes,
+            trace_id=self.trace[0] if self.trace else None, span_id=self.trace[1] if self.trace else None,
+        )  # fmt: skip
+
+    def _effects(self) -> tuple[list[Effect], list[str]]:
+        context = self.context
+        notes = [] if context.settings.observe_effects or context.mirrored else [EFFECTS_UNOBSERVED]
+        if context.ledger.lost:
+            notes.append(f"effects_lost:{context.ledger.lost}")
+        if context.yielded:
+            notes.append("yielded")
+        return context.ledger.effects, notes
+
+    def _request(self, settings: Settings) -> Request:
+        redactor = Redactor.shared(settings.redact)
+        return Request(
+            method=self.method, path=_path_text(self.path), route=self.route,
+            query=redactor.query(self.query.decode("latin-1")), headers=_text(self.request_headers),
+            body_sha256=self.request_sha256, body_bytes=self.request_bytes,
+        )  # fmt: skip
+
+    def _response(self) -> Response | None:
+        answer = self.answer
+        if answer is None:
+            return None
+        return Response(
+            status=answer.status, headers=_text(answer.headers), body=answer.body,
+            body_bytes=answer.body_bytes, truncated=answer.truncated, sha256=answer.sha256,
+        )  # fmt: skip
+
+
+def take_headers(headers: Iterable[Sequence[bytes]], settings: Settings, notes: list[str]) -> RawHeaders:
+    """Redacted copies of raw headers, at most `max_header_bytes` of them; notes what was cut."""
+    redactor = Redactor.shared(settings.redact)
+    kept: RawHeaders = []
+    room = settings.max_header_bytes
+    for name, value in headers:
+        room -= len(name) + len(value)
+        if room < 0:
+            notes.append("headers_truncated")
+            break
+        kept.append((name, _REDACTED if redactor.sensitive(name.decode("latin-1")) else value))
+    return kept
+
+
+def take_answer(
+    status: int, headers: Sequence[Sequence[bytes]], sample: BodySample, settings: Settings, notes: list[str]
+) -> Answer:
+    """The response, redacted. A body that cannot be redacted is left out, and a note says so."""
+    body, truncated = sample.kept, sample.truncated
+    if body:
+        media_type = _header(headers, b"content-type").lower()
+        encoding = _header(headers, b"content-encoding").strip().lower()
+        try:
+            body = Redactor.shared(settings.redact).body(body, media_type, encoding)
+        except UnreadableBodyError as error:
+            notes.append(f"body_left_out:{error}")
+            body, truncated = b"", True
+    return Answer(status, take_headers(headers, settings, notes), body, sample.size, truncated, sample.sha256)
+
+
+def _header(headers: Iterable[Sequence[bytes]], wanted: bytes) -> str:
+    for name, value in headers:
+        if name.lower() == wanted:
+            return value.decode("latin-1")
+    return ""
+
+
+def _text(headers: RawHeaders) -> list[tuple[str, str]]:
+    return [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]
+
+
+def _path_text(path: str) -> str:
+    """A path that any store and encoding can hold: lone surrogates become what they stood for."""
+    return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -1,0 +1,145 @@
+"""The httpx guard: at httpcore's connection pools, so that every way of httpx to the network passes it.
+
+In-process transports (`ASGITransport`, `MockTransport`) have no pool and stay untouched. A suppressed
+request's body is read to its end, as sending it would have done.
+
+Knows httpcore's pools. Must not decide anything: `guards.http` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import wrapt
+
+from mirrorproof.body import BodySample
+from mirrorproof.context import Action, current
+from mirrorproof.guards import Guard
+from mirrorproof.guards.http import (
+    OutboundRequest,
+    action_for,
+    canned_answer,
+    forwarded_headers,
+    settle,
+)
+from mirrorproof.settings import CannedAnswer
+
+__all__ = ["HttpxGuard"]
+
+_MAX_BODY_KEPT = 4096
+
+
+class HttpxGuard(Guard):
+    """Guards httpx (and whatever else uses httpcore's pools), sync and async."""
+
+    name = "httpx"
+    module = "httpcore"
+    covers = "httpx.Client and AsyncClient, through httpcore's ConnectionPool and AsyncConnectionPool"
+
+    def install(self) -> None:
+        import httpcore
+
+        self._originals = [
+            (httpcore.ConnectionPool, "handle_request", httpcore.ConnectionPool.handle_request),
+            (
+                httpcore.AsyncConnectionPool,
+                "handle_async_request",
+                httpcore.AsyncConnectionPool.handle_async_request,
+            ),
+        ]
+        wrapt.wrap_function_wrapper(httpcore.ConnectionPool, "handle_request", _handle)
+        wrapt.wrap_function_wrapper(httpcore.AsyncConnectionPool, "handle_async_request", _handle_async)
+
+    def uninstall(self) -> None:
+        for owner, name, original in self._originals:
+            setattr(owner, name, original)
+
+
+def _handle(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    request = args[0] if args else kwargs["request"]
+    context, outbound, body = current(), _outbound(request), BodySample(_MAX_BODY_KEPT)
+    action = action_for(context, outbound)
+    request.headers = forwarded_headers(context, outbound.host, request.headers)
+    if context is None or action is Action.EXECUTE:
+        return wrapped(request)
+    if action is Action.OBSERVE:
+        request.stream = _Tee(request.stream, body)
+        response = wrapped(request)
+        settle(context, outbound, body, action)
+        return response
+    for chunk in request.stream:
+        body.feed(chunk)
+    settle(context, outbound, body, action)
+    return _response(canned_answer(context.settings, outbound))
+
+
+async def _handle_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    request = args[0] if args else kwargs["request"]
+    context, outbound, body = current(), _outbound(request), BodySample(_MAX_BODY_KEPT)
+    action = action_for(context, outbound)
+    request.headers = forwarded_headers(context, outbound.host, request.headers)
+    if context is None or action is Action.EXECUTE:
+        return await wrapped(request)
+    if action is Action.OBSERVE:
+        request.stream = _Tee(request.stream, body)
+        response = await wrapped(request)
+        settle(context, outbound, body, action)
+        return response
+    async for chunk in request.stream:
+        body.feed(chunk)
+    settle(context, outbound, body, action)
+    return _response(canned_answer(context.settings, outbound))
+
+
+class _Tee:
+    """A request's stream that is sampled as it is sent."""
+
+    def __init__(self, stream: Any, body: BodySample) -> None:
+        self._stream = stream
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._stream:
+            self._body.feed(chunk)
+            yield chunk
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            self._body.feed(chunk)
+            yield chunk
+
+    def close(self) -> None:
+        close = getattr(self._stream, "close", None)
+        if close is not None:
+            close()
+
+    async def aclose(self) -> None:
+        close = getattr(self._stream, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def _outbound(request: Any) -> OutboundRequest:
+    url = request.url
+    path, _, query = url.target.decode("latin-1").partition("?")
+    content_type = next((v for n, v in request.headers if n.lower() == b"content-type"), b"")
+    return OutboundRequest(
+        method=request.method.decode("ascii", "replace").upper(),
+        scheme=url.scheme.decode("ascii", "replace"),
+        host=url.host.decode("ascii", "replace"),
+        port=url.port,
+        path=path,
+        query=query,
+        content_type=content_type.decode("latin-1"),
+    )
+
+
+def _response(answer: CannedAnswer) -> Any:
+    import httpcore
+
+    content = answer.body.encode()
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+    if not any(name.lower() == b"content-length" for name, _ in headers):
+        headers.append((b"content-length", str(len(content)).encode()))
+    return httpcore.Response(answer.status, headers=headers, content=content)

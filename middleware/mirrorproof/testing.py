@@ -1,0 +1,62 @@
+"""For users' own tests: what the code under test would do inside a mirrored request.
+
+Knows how to make a context without a server. Must not behave differently from a real mirrored request.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any
+
+from mirrorproof.context import MirrorContext, entered
+from mirrorproof.decision import Decision, Mode
+from mirrorproof.guards import install_guards, installed_guards, uninstall_guards
+from mirrorproof.ledger import Ledger
+from mirrorproof.settings import Settings
+
+__all__ = ["mirrored_request"]
+
+
+class mirrored_request:  # noqa: N801 - reads as a verb in `with mirrored_request():`
+    """A mirrored request, for `with` and `async with`; yields its ledger.
+
+        with mirrored_request() as ledger:
+            place_order(session)
+        assert [effect.kind for effect in ledger] == ["sql.insert"]
+
+    Guards are installed for its length, unless they are already. At its end everything is undone as it is
+    at the end of a mirrored response, and effects after that are refused. `mode` is `dry_run`, `read_only`
+    or `observe`; further settings as for `Settings`.
+
+    Raises `ValueError` for mode `live`, `SettingsError` for a setting that does not exist.
+    """
+
+    def __init__(self, mode: Mode | str = Mode.DRY_RUN, **settings: Any) -> None:
+        self._settings = Settings.load(env={}, mode=mode, **settings)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Ledger:
+        before = set(installed_guards())
+        added = [name for name in install_guards() if name not in before]
+        with ExitStack() as stack:
+            if added:
+                stack.callback(uninstall_guards, *added)
+            context = MirrorContext(Decision(self._settings.mode), settings=self._settings, pair_id="test")
+            stack.enter_context(entered(context))
+            stack.callback(context.end)
+            self._stack = stack.pop_all()
+        return context.ledger
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    async def __aenter__(self) -> Ledger:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace)

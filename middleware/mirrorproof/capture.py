@@ -107,7 +107,7 @@ class Capture:
 
 def take_headers(headers: Iterable[Sequence[bytes]], settings: Settings, notes: list[str]) -> RawHeaders:
     """Redacted copies of raw headers, at most `max_header_bytes` of them; notes what was cut."""
-    redactor = Redactor.shared(settings.redact)
+    sensitive = Redactor.shared(settings.redact).sensitive
     kept: RawHeaders = []
     room = settings.max_header_bytes
     for name, value in headers:
@@ -115,7 +115,7 @@ def take_headers(headers: Iterable[Sequence[bytes]], settings: Settings, notes: 
         if room < 0:
             notes.append("headers_truncated")
             break
-        kept.append((name, _REDACTED if redactor.sensitive(name.decode("latin-1")) else value))
+        kept.append((name, _REDACTED if sensitive(bytes(name)) else value))
     return kept
 
 

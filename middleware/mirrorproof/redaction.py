@@ -26,12 +26,12 @@ REDACTED: Final = "[redacted]"
 _STEMS: Final = (
     "authorization", "proxyauth", "cookie", "passwd", "password", "passphrase", "secret", "token", "apikey",
     "accesskey", "privatekey", "credential", "session", "csrf", "xsrf", "creditcard", "cardnumber", "cardno",
-    "cvv", "cvc", "iban", "ssn", "signature", "xforwardedclientcert", "pincode",
+    "cvv", "cvc", "iban", "ssn", "xforwardedclientcert",
 )  # fmt: skip
 # Each stem, however it is spelt in a raw text, holds one of these.
 _HINTS: Final = (
-    b"auth", b"cookie", b"pass", b"secret", b"token", b"key", b"credential", b"session", b"csrf", b"xsrf",
-    b"card", b"cvv", b"cvc", b"iban", b"ssn", b"signature", b"client", b"pin", b"\\u",
+    b"auth", b"cookie", b"pass", b"secret", b"token", b"key", b"credential", b"session", b"srf", b"card",
+    b"cv", b"iban", b"ssn", b"clientcert", b"\\u",
 )  # fmt: skip
 _NOT_SECRET: Final = frozenset({"null", "true", "false"})
 # Possessive (`*+`), so that a hostile text cannot make them backtrack. A line's end ends a string: JSON
@@ -39,10 +39,9 @@ _NOT_SECRET: Final = frozenset({"null", "true", "false"})
 _STRING = re.compile(r'"((?:[^"\\\r\n]++|\\.)*+)("\s*+:\s*+|")?')
 _SCALAR = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[^\s,\]}]++', re.DOTALL)
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
-_CARD = re.compile(
-    r"(?<![\w.-])[2-6]\d{3}(?:[ -]?\d{4}){2}[ -]?\d{1,7}(?![\w.-])|(?<![\w.-])3[47]\d{13}(?![\w.-])"
-)
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
+# The first character stands before its look-behind: a search then skips to such characters at C speed.
+_CARD = re.compile(r"[2-6](?<![\w.-].)\d{3}(?:[ -]?\d{4}|[ -]?\d{6}){2}[ -]?\d{1,7}(?![\w.-])")
+_IBAN = re.compile(r"[A-Z](?<![A-Za-z0-9].)[A-Z]\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
 _PART_NAME = re.compile(rb'name="?([^";\r\n]*)', re.IGNORECASE)
 _MAX_DECODED_BYTES: Final = 4 << 20
 
@@ -59,7 +58,7 @@ class Redactor:
         self._stems = _STEMS + tuple(key for key in more if key)
         # A key of the user's own has no hint: then every body is scanned.
         self._hints = () if more else _HINTS
-        self._known: dict[str, bool] = {}
+        self._known: dict[str | bytes, bool] = {}
 
     @staticmethod
     @lru_cache(maxsize=16)
@@ -67,11 +66,11 @@ class Redactor:
         """The redactor for these extra keys: one for all who ask."""
         return Redactor(extra)
 
-    def sensitive(self, name: str) -> bool:
+    def sensitive(self, name: str | bytes) -> bool:
         """Whether values under this name are redacted. Case, `-`, `_`, `.` and blanks do not count."""
         known = self._known.get(name)
         if known is None:
-            normal = _normal(name)
+            normal = _normal(name if isinstance(name, str) else name.decode("latin-1"))
             known = any(stem in normal for stem in self._stems)
             if len(self._known) < 4096 and len(name) < 256:
                 self._known[name] = known
@@ -116,12 +115,17 @@ class Redactor:
         return gzip.compress(redacted, 1, mtime=0) if "gzip" in encoding else zlib.compress(redacted, 1)
 
     def _text(self, body: bytes) -> bytes:
-        lowered = body.lower()
         text = original = body.decode("latin-1")
-        if not self._hints or any(hint in lowered for hint in self._hints):
+        if self._hinted(body.lower()):
             text = self._json_values(text)
         text = _plain(text)
         return body if text is original else text.encode("latin-1")
+
+    def _hinted(self, lowered: bytes) -> bool:
+        for hint in self._hints:  # a loop, not `any`: it runs for every body
+            if hint in lowered:
+                return True
+        return not self._hints
 
     def _json_values(self, text: str) -> str:
         pieces: list[str] = []

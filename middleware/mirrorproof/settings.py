@@ -142,6 +142,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ()  # fmt: skip
 
     def __post_init__(self) -> None:
+        # A role as plain text would compare unequal to every role, and a shadow would run live.
+        for name, kind in (("role", Role), ("mode", Mode)):
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                msgspec.structs.force_setattr(self, name, msgspec.convert(value, kind))
         if self.recorder is not None and not self.recorder.startswith(("http://", "https://")):
             raise ValueError("`recorder` has to be a URL that starts with http:// or https://")
         if Trust.MIRROR_PORT in self.trust and self.mirror_port is None:

@@ -1,0 +1,38 @@
+# Each target sets up what it needs on a fresh machine with Python 3.11 or later and pip.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# uv resolves in seconds where pip takes minutes; it comes from PyPI into the new environment.
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test check bench manifests docs clean help
+
+help: ## Show what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[sidecar,istio,locust,demo,dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP) ## Mirror live traffic through a real Envoy and read the report
+	$(BIN)/mirrorproof demo $(ARGS)
+
+test: $(STAMP) ## Run every test, on real servers
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP) ## Lint, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## Measure the middleware beside its peers, in one run
+	$(BIN)/python -m benchmarks.middleware $(ARGS)
+
+manifests: $(STAMP) ## Render envoyfilters/*.yaml anew
+	$(BIN)/python -m mirrorproof_istio
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from mirrorproof.asgi_types import ASGIApp, Message, Receive, Scope, Send
 from mirrorproof.body import BodyMeter, BodyPump, BodySample
-from mirrorproof.capture import Capture, take_answer, take_headers
+from mirrorproof.capture import Capture, take_answer, take_headers, take_query
 from mirrorproof.context import MirrorContext, entered, set_process_context
 from mirrorproof.counters import Counters
 from mirrorproof.decision import (
@@ -34,6 +34,7 @@ from mirrorproof.decision import (
     pair_id_from,
     read_mark,
 )
+from mirrorproof.errors import SettingsError
 from mirrorproof.failsafe import failsafe
 from mirrorproof.guards import install_guards
 from mirrorproof.sampling import sampled
@@ -46,8 +47,9 @@ __all__ = ["MirrorMiddleware"]
 _REQUEST_ID: Final = b"x-request-id"
 _TRACEPARENT: Final = b"traceparent"
 _INTERESTING: Final = frozenset(
-    {PAIR_ID_HEADER, SIGNATURE_HEADER, ATTEMPT_HEADER, _REQUEST_ID, _TRACEPARENT, b"content-length"}
-)
+    {PAIR_ID_HEADER, SIGNATURE_HEADER, ATTEMPT_HEADER, _REQUEST_ID, _TRACEPARENT, b"content-length",
+     b"transfer-encoding"}
+)  # fmt: skip
 _CONNECTION: Final = b"connection"
 _MARK_LENGTH: Final = len(MARK_HEADER)
 _BODYLESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -71,6 +73,8 @@ class MirrorMiddleware:
     def __init__(
         self, app: ASGIApp, *, settings: Settings | None = None, agent: Agent | None = None, **overrides: Any
     ) -> None:
+        if settings is not None and overrides:
+            raise SettingsError(f"give either `settings` or {', '.join(sorted(overrides))}, not both")
         self.app = app
         self.settings = settings or Settings.load(**overrides)
         self.counters = Counters()
@@ -136,12 +140,14 @@ class MirrorMiddleware:
         if self._unmarked is not None and not arrival.marks:
             return self._unmarked
         server = scope.get("server")
+        target = scope.get("raw_path") or scope["path"].encode()
         signature = arrival.found.get(SIGNATURE_HEADER)
         decision = decide(
             self.settings.policy,
             Arrival(
                 mark=read_mark(arrival.marks), method=scope.get("method", "GET"), path=scope["path"],
-                pair_id=arrival.pair_id or "", port=server[1] if server else None,
+                target=target.decode("latin-1"), pair_id=arrival.pair_id or "",
+                port=server[1] if server else None,
                 signature=signature.decode("latin-1") if signature else None, now_unix_s=time.time(),
             ),
         )  # fmt: skip
@@ -192,6 +198,13 @@ class _Arrived:
         text = self.found.get(ATTEMPT_HEADER, b"1")
         return max(1, int(text)) if text.isdigit() and len(text) < 6 else 1
 
+    def bodyless(self, method: str) -> bool:
+        """Whether the request has no body, as far as its head tells."""
+        length = self.found.get(b"content-length")
+        if length is None:
+            return method in _BODYLESS and b"transfer-encoding" not in self.found
+        return length == b"0"
+
 
 class _Request:
     """One request that is mirrored, or captured, or both."""
@@ -212,6 +225,7 @@ class _Request:
         self._headers: RawPairs = ()
         self._sample = BodySample(middleware.settings.max_body_bytes)
         self._complete = False
+        self._unseen = False
         self._trace: TraceIds | None = None
         self._notes: list[str] = []
         self._started_unix_ns = time.time_ns()
@@ -219,9 +233,7 @@ class _Request:
         self._duration_ns = 0
 
     def _make_pump(self, receive: Receive) -> BodyPump | None:
-        if not self.context.mirrored or self.arrival.found.get(b"content-length") == b"0":
-            return None
-        if self.scope["method"] in _BODYLESS and b"content-length" not in self.arrival.found:
+        if not self.context.mirrored or self.arrival.bodyless(self.scope["method"]):
             return None
         settings = self.context.settings
         return BodyPump(receive, settings.max_unread_bytes, settings.unread_patience_s)
@@ -251,7 +263,9 @@ class _Request:
                 await self._send_last(message)
                 return
         elif kind in ("http.response.pathsend", "http.response.zerocopysend"):
-            self._notes.append("body_left_out:sent by the server")
+            if not self._unseen:
+                self._notes.append("body_left_out:sent by the server")
+            self._unseen = True
             if kind == "http.response.pathsend" or not message.get("more_body", False):
                 await self._send_last(message)
                 return
@@ -297,10 +311,13 @@ class _Request:
         answer = None
         if self._status:
             answer = take_answer(self._status, self._headers, self._sample, settings, self._notes)
-        read_whole = self._meter.complete or (not self._meter.sample.size and self._bodyless())
+            answer.truncated |= self._unseen
+        read_whole = self._meter.complete or (
+            not self._meter.sample.size and arrival.bodyless(scope["method"])
+        )
         return Capture(
             context=self.context, method=scope["method"], path=scope["path"],
-            query=scope.get("query_string", b""),
+            query=take_query(scope.get("query_string", b""), settings),
             request_headers=take_headers(scope["headers"], settings, self._notes), attempt=arrival.attempt,
             started_unix_ns=self._started_unix_ns,
             duration_ns=self._duration_ns or time.perf_counter_ns() - self._started_ns,
@@ -310,16 +327,28 @@ class _Request:
             notes=self._notes,
         )  # fmt: skip
 
-    def _bodyless(self) -> bool:
-        length = self.arrival.found.get(b"content-length")
-        return length == b"0" or (length is None and self.scope["method"] in _BODYLESS)
-
 
 def _route(scope: Scope) -> str | None:
-    """The framework's template for the path, where it left one in the scope."""
+    """The framework's template for the path, where it left one in the scope.
+
+    Starlette and FastAPI leave the innermost route, which knows nothing of what it is mounted under: that
+    part is taken from the path, its parameters named again.
+    """
     route = scope.get("route")
     template = getattr(route, "path_format", None) or getattr(route, "path", None)
-    return template if isinstance(template, str) else None
+    if not isinstance(template, str):
+        return None
+    values = {name: str(value) for name, value in scope.get("path_params", {}).items()}
+    own = template
+    for name in [name for name in values if f"{{{name}}}" in template]:
+        own = own.replace(f"{{{name}}}", values.pop(name), 1)
+    path: str = scope["path"]
+    if not path.endswith(own):  # a converter read the value in another spelling, as 7 from 007
+        return template
+    mount = path[: len(path) - len(own)] + "/"
+    for name, value in values.items():
+        mount = mount.replace(f"/{value}/", f"/{{{name}}}/", 1)
+    return mount[:-1] + template
 
 
 async def _refuse(decision: Decision, receive: Receive, send: Send) -> None:
@@ -332,7 +361,6 @@ async def _refuse(decision: Decision, receive: Receive, send: Send) -> None:
     headers = [
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
     ]
     await send({"type": "http.response.start", "status": decision.refusal, "headers": headers})
     await send({"type": "http.response.body", "body": body})

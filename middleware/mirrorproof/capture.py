@@ -21,7 +21,7 @@ from mirrorproof.redaction import REDACTED, Redactor, UnreadableBodyError
 from mirrorproof.settings import Settings
 from mirrorproof.telemetry import TraceIds
 
-__all__ = ["Answer", "Capture", "RawHeaders", "take_answer", "take_headers"]
+__all__ = ["Answer", "Capture", "RawHeaders", "take_answer", "take_headers", "take_query"]
 
 RawHeaders = list[tuple[bytes, bytes]]
 _OVERHEAD_BYTES: Final = 1024
@@ -47,7 +47,7 @@ class Capture:
     context: MirrorContext
     method: str
     path: str
-    query: bytes
+    query: str
     request_headers: RawHeaders
     attempt: int
     started_unix_ns: int
@@ -73,7 +73,7 @@ class Capture:
             exchange_id=uuid.uuid4().hex, pair_id=self.context.pair_id, attempt=self.attempt,
             service=settings.service, version=settings.version, role=settings.role, mode=self.context.mode,
             started_unix_ns=self.started_unix_ns, duration_ns=self.duration_ns,
-            request=self._request(settings), response=self._response(), error=self.error,
+            request=self._request(), response=self._response(), error=self.error,
             effects=effects, notes=self.notes + notes,
             trace_id=self.trace[0] if self.trace else None, span_id=self.trace[1] if self.trace else None,
         )  # fmt: skip
@@ -87,11 +87,10 @@ class Capture:
             notes.append("yielded")
         return context.ledger.effects, notes
 
-    def _request(self, settings: Settings) -> Request:
-        redactor = Redactor.shared(settings.redact)
+    def _request(self) -> Request:
         return Request(
             method=self.method, path=_path_text(self.path), route=self.route,
-            query=redactor.query(self.query.decode("latin-1")), headers=_text(self.request_headers),
+            query=self.query, headers=_text(self.request_headers),
             body_sha256=self.request_sha256, body_bytes=self.request_bytes,
         )  # fmt: skip
 
@@ -107,7 +106,8 @@ class Capture:
 
 def take_headers(headers: Iterable[Sequence[bytes]], settings: Settings, notes: list[str]) -> RawHeaders:
     """Redacted copies of raw headers, at most `max_header_bytes` of them; notes what was cut."""
-    sensitive = Redactor.shared(settings.redact).sensitive
+    redactor = Redactor.shared(settings.redact)
+    sensitive = redactor.sensitive
     kept: RawHeaders = []
     room = settings.max_header_bytes
     for name, value in headers:
@@ -115,8 +115,18 @@ def take_headers(headers: Iterable[Sequence[bytes]], settings: Settings, notes: 
         if room < 0:
             notes.append("headers_truncated")
             break
-        kept.append((name, _REDACTED if sensitive(bytes(name)) else value))
+        if sensitive(bytes(name)):
+            kept.append((name, _REDACTED))
+        elif b"=" in value and (b"?" in value or b"#" in value):  # a URL: Location, Referer
+            kept.append((name, redactor.url(value.decode("latin-1")).encode("latin-1")))
+        else:
+            kept.append((name, value))
     return kept
+
+
+def take_query(query: bytes, settings: Settings) -> str:
+    """The query string, redacted."""
+    return Redactor.shared(settings.redact).query(query.decode("latin-1"))
 
 
 def take_answer(
@@ -129,17 +139,16 @@ def take_answer(
         encoding = _header(headers, b"content-encoding").strip().lower()
         try:
             body = Redactor.shared(settings.redact).body(body, media_type, encoding)
-        except UnreadableBodyError as error:
-            notes.append(f"body_left_out:{error}")
+        except Exception as error:
+            why = str(error) if isinstance(error, UnreadableBodyError) else type(error).__name__
+            notes.append(f"body_left_out:{why}")
             body, truncated = b"", True
     return Answer(status, take_headers(headers, settings, notes), body, sample.size, truncated, sample.sha256)
 
 
 def _header(headers: Iterable[Sequence[bytes]], wanted: bytes) -> str:
-    for name, value in headers:
-        if name.lower() == wanted:
-            return value.decode("latin-1")
-    return ""
+    """All values of a header, as one (RFC 9110, 5.3): two content codings are not one."""
+    return ", ".join(value.decode("latin-1") for name, value in headers if name.lower() == wanted)
 
 
 def _text(headers: RawHeaders) -> list[tuple[str, str]]:

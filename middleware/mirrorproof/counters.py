@@ -12,7 +12,7 @@ __all__ = ["NAMES", "Counters"]
 
 NAMES: Final = (
     "seen",  # http requests that arrived
-    "captured",  # exchanges handed to the shipping agent
+    "captured",  # exchanges handed to the shipping agent: shipped, dropped or still waiting
     "shipped",  # exchanges that the recorder acknowledged
     "sampled_out",  # left out by the sampling hash, the same ones on both sides
     "no_pair_id",  # nothing to pair by: neither x-mirror-id nor x-request-id
@@ -43,6 +43,11 @@ class Counters:
         """Count. Raises `KeyError` for a name that is not in `NAMES`."""
         with self._lock:
             self._values[name] += amount
+
+    def start_afresh(self) -> None:
+        """From zero: in a forked process, whose counts are its own."""
+        self._lock = Lock()
+        self._values = dict.fromkeys(NAMES, 0)
 
     def snapshot(self) -> dict[str, int]:
         """All counters as they stand."""

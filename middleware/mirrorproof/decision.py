@@ -106,11 +106,13 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What a request brought along. `port` is the local port it came in on, `now_unix_s` the clock."""
+    """What a request brought along. `path` is decoded, `target` is what the caller sent, without its query;
+    `port` is the local port it came in on, `now_unix_s` the clock."""
 
     mark: Mark
     method: str = "GET"
     path: str = "/"
+    target: str = "/"
     pair_id: str = ""
     port: int | None = None
     signature: str | None = None
@@ -165,19 +167,20 @@ def _mirror_mode(policy: Policy, arrival: Arrival) -> Mode:
 
 def _distrust(policy: Policy, arrival: Arrival) -> str:
     """Why the mark is not believed; empty where it is."""
-    if Trust.MIRROR_PORT in policy.trust and arrival.port != policy.mirror_port:
+    if Trust.MIRROR_PORT in policy.trust and (arrival.port is None or arrival.port != policy.mirror_port):
         return "a mirrored request has to come in on the mirror port"
     if Trust.KEY in policy.trust and not signature_holds(policy, arrival):
         return "x-mirror-signature is missing, wrong or too old"
     return ""
 
 
-def sign(key: bytes, *, pair_id: str, method: str, path: str, unix_s: int) -> str:
+def sign(key: bytes, *, pair_id: str, method: str, target: str, unix_s: int) -> str:
     """The value of `x-mirror-signature`: `t=<unix seconds>,v1=<hex HMAC-SHA256>`.
 
-    Signed are pair id, method, path and time, a line each. `path` is the request target without its query.
+    Signed are pair id, method, path and time, a line each. `target` is the path as it is sent, escapes and
+    all, without its query.
     """
-    signed = "\n".join((pair_id, method, path, str(unix_s))).encode("latin-1", "replace")
+    signed = "\n".join((pair_id, method, target, str(unix_s))).encode("latin-1", "replace")
     return f"t={unix_s},v1={hmac.new(key, signed, hashlib.sha256).hexdigest()}"
 
 
@@ -190,7 +193,7 @@ def signature_holds(policy: Policy, arrival: Arrival) -> bool:
     if abs(arrival.now_unix_s - int(stamp)) > policy.signature_max_age_s:
         return False
     expected = sign(
-        policy.key, pair_id=arrival.pair_id, method=arrival.method, path=arrival.path, unix_s=int(stamp)
+        policy.key, pair_id=arrival.pair_id, method=arrival.method, target=arrival.target, unix_s=int(stamp)
     )
     given = (arrival.signature or "").encode("utf-8", "replace")
     return hmac.compare_digest(expected.encode(), given)

@@ -12,10 +12,13 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
+import msgspec
+
 from mirrorproof.context import Action, MirrorContext, current, inside_effect
 from mirrorproof.exchange import Outcome
+from mirrorproof.failsafe import failsafe
 from mirrorproof.ledger import digest_of
-from mirrorproof.redaction import Redactor
+from mirrorproof.redaction import REDACTED, Redactor
 
 __all__ = ["EffectScope", "side_effect"]
 
@@ -94,7 +97,10 @@ class EffectScope:
             self._quiet.__exit__(None, None, None)
             self._quiet = None
         if self._observed is not None and error is None:  # one that raised did not happen as far as we know
-            self._observed.record(self._kind, *self._words(), Outcome.EXECUTED)
+            failsafe("observe an effect", self._observed.counters, self._record_executed, self._observed)
+
+    def _record_executed(self, context: MirrorContext) -> None:
+        context.record(self._kind, *self._words(), Outcome.EXECUTED)
 
     async def __aenter__(self) -> EffectScope:
         return self.__enter__()
@@ -123,7 +129,10 @@ class EffectScope:
         @functools.wraps(function)
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
             with self._for_call(function, args, kwargs) as effect:
-                return await function(*args, **kwargs) if effect.live else self._stand_in(args, kwargs)
+                if effect.live:
+                    return await function(*args, **kwargs)
+                stand_in = self._stand_in(args, kwargs)
+                return await stand_in if inspect.isawaitable(stand_in) else stand_in
 
         return guarded
 
@@ -151,12 +160,17 @@ class EffectScope:
 def _readable(payload: Any, redactor: Redactor) -> str:
     if isinstance(payload, dict):
         return ", ".join(
-            f"{key}={'[redacted]' if redactor.sensitive(str(key)) else _short(value)}"
+            f"{key}={REDACTED if redactor.sensitive(str(key)) else _short(value, redactor)}"
             for key, value in payload.items()
         )
-    return "" if payload is None else _short(payload)
+    return "" if payload is None else _short(payload, redactor)
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
+def _short(value: Any, redactor: Redactor) -> str:
+    """A value as JSON, redacted however deep a secret lies; of what is no JSON, its type."""
+    try:
+        raw = msgspec.json.encode(value, enc_hook=lambda other: f"<{type(other).__qualname__}>")
+    except Exception:
+        return f"<{type(value).__qualname__}>"
+    text = redactor.body(raw, "application/json").decode("utf-8", "replace")
     return text if len(text) <= _MAX_VALUE_CHARS else text[:_MAX_VALUE_CHARS] + "…"

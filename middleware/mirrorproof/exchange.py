@@ -69,8 +69,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     method: Annotated[str, Meta(min_length=1, max_length=64)]
-    path: str
     route: str | None = None
+    path: str
     query: str = ""
     headers: list[Header] = msgspec.field(default_factory=list)
     body_sha256: str | None = None
@@ -95,8 +95,10 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     `attempt` counts from 1 (Envoy's `x-envoy-attempt-count`). Times are nanoseconds.
     """
 
+    schema: int = SCHEMA
     exchange_id: Id
     pair_id: Id
+    attempt: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
     service: Id
     version: str
     role: Role
@@ -104,8 +106,6 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     started_unix_ns: Count
     duration_ns: Count
     request: Request
-    schema: int = SCHEMA
-    attempt: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
     response: Response | None = None
     error: str | None = None
     effects: list[Effect] = msgspec.field(default_factory=list)

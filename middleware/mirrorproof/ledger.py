@@ -66,13 +66,31 @@ class Ledger:
 
 
 def _cut(text: str, limit: int) -> str:
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()  # a lone surrogate would spoil the whole exchange
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def digest_of(kind: str, target: str, payload: Any) -> str:
     """32 hex digits, equal for equal effects: of kind, target and `payload` in a canonical encoding.
 
-    `payload` is anything JSON-like, or any object whose `repr` is its value.
+    `payload` is anything JSON-like, or any object whose `repr` is its value; of one without a `repr` of its
+    own (a session, a client), only the type counts. Never raises.
     """
-    canonical = msgspec.json.encode((kind, target, payload), enc_hook=repr, order="deterministic")
+    try:
+        canonical = msgspec.json.encode((kind, target, payload), enc_hook=_value_of, order="deterministic")
+    except Exception:  # keys that are no text, lone surrogates, circles
+        canonical = "\n".join((kind, target, _repr_of(payload))).encode("utf-8", "replace")
     return hashlib.sha256(canonical).hexdigest()[:32]
+
+
+def _value_of(value: Any) -> str:
+    text = repr(value)
+    return type(value).__qualname__ if text == object.__repr__(value) else text  # that one is an address
+
+
+def _repr_of(value: Any) -> str:
+    try:
+        return _value_of(value)
+    except Exception:
+        return type(value).__qualname__

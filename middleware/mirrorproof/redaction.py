@@ -4,7 +4,8 @@ Theory of operation. JSON is not parsed and written again, which would change nu
 duplicate keys, and so hide differences. Instead the text is scanned for `"key":`, and where the key is
 sensitive the value behind it is replaced, byte for byte; this also works on truncated and broken JSON.
 A quick look for any of the stems decides whether the scan is needed at all. Null, true and false stay:
-they are no secrets, and a difference between them and a value should be seen.
+they are no secrets, and a difference between them and a value should be seen. What takes the place of a
+bare number in JSON is quoted, so that JSON stays JSON.
 
 Pure. Must not know where text comes from or goes. Whoever calls it and sees it raise drops the text.
 """
@@ -41,8 +42,12 @@ _SCALAR = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[^\s,\]}]++', re.DOTALL)
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 # The first character stands before its look-behind: a search then skips to such characters at C speed.
 _CARD = re.compile(r"[2-6](?<![\w.-].)\d{3}(?:[ -]?\d{4}|[ -]?\d{6}){2}[ -]?\d{1,7}(?![\w.-])")
-_IBAN = re.compile(r"[A-Z](?<![A-Za-z0-9].)[A-Z]\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
-_PART_NAME = re.compile(rb'name="?([^";\r\n]*)', re.IGNORECASE)
+_IBAN = re.compile(
+    r"[A-Z](?<![A-Za-z0-9].)[A-Z]\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])"
+)
+_URL_PARTS = re.compile("([?#])")
+_PART_NAME = re.compile(rb'\bname="?([^";\r\n]*)', re.IGNORECASE)
+_IN_QUOTES = re.compile(r'("(?:[^"\\]++|\\.)*+"?)', re.DOTALL)
 _MAX_DECODED_BYTES: Final = 4 << 20
 
 
@@ -80,6 +85,12 @@ class Redactor:
         """Header values under sensitive names replaced."""
         return [(name, REDACTED if self.sensitive(name) else value) for name, value in headers]
 
+    def url(self, url: str) -> str:
+        """The query and the fragment of a URL redacted."""
+        pieces = _URL_PARTS.split(url)
+        pieces[2::2] = [self.query(piece) for piece in pieces[2::2]]
+        return "".join(pieces)
+
     def query(self, query: str) -> str:
         """A query or form, `a=1&b=2`: values replaced, everything else as it was."""
         return "&".join(self._field(field) for field in query.split("&")) if query else query
@@ -99,12 +110,13 @@ class Redactor:
         """
         if not body or encoding not in ("", "identity"):
             return self._encoded(body, content_type, encoding) if body else body
+        content_type = content_type.strip()
         if content_type.startswith("multipart/"):
             return self._multipart(body)
         if content_type.startswith("application/x-www-form-urlencoded"):
             return self.query(body.decode("latin-1")).encode("latin-1")
         if not content_type or any(word in content_type for word in ("json", "text", "xml", "javascript")):
-            return self._text(body)
+            return self._text(body, "json" in content_type)
         return body
 
     def _encoded(self, body: bytes, content_type: str, encoding: str) -> bytes:
@@ -114,11 +126,13 @@ class Redactor:
             return body
         return gzip.compress(redacted, 1, mtime=0) if "gzip" in encoding else zlib.compress(redacted, 1)
 
-    def _text(self, body: bytes) -> bytes:
+    def _text(self, body: bytes, is_json: bool = False) -> bytes:
+        if b"\0" in body:  # UTF-16 or UTF-32: no key would be found in it
+            raise UnreadableBodyError("text that is not UTF-8")
         text = original = body.decode("latin-1")
         if self._hinted(body.lower()):
             text = self._json_values(text)
-        text = _plain(text)
+        text = _plain_json(text) if is_json else _plain(text)
         return body if text is original else text.encode("latin-1")
 
     def _hinted(self, lowered: bytes) -> bool:
@@ -145,7 +159,7 @@ class Redactor:
 
     def _multipart(self, body: bytes) -> bytes:
         boundary = body.split(b"\r\n", 1)[0]
-        if not boundary.startswith(b"--") or len(boundary) < 3:
+        if not boundary.startswith(b"--") or len(boundary) < 3 or b"\n" in boundary:
             raise UnreadableBodyError("multipart body without its boundary")
         return boundary.join(self._part(part) for part in body.split(boundary))
 
@@ -158,7 +172,7 @@ class Redactor:
             return head + blank + REDACTED.encode() + b"\r\n"
         if b"filename" in head.lower():
             return part
-        return head + blank + _plain(content.decode("latin-1")).encode("latin-1")
+        return head + blank + self._text(content)
 
 
 def _normal(name: str) -> str:
@@ -166,6 +180,9 @@ def _normal(name: str) -> str:
 
 
 def _unescape(key: str) -> str:
+    """A key as it reads: its text is UTF-8 seen as Latin-1, and may have escapes."""
+    if not key.isascii():
+        key = key.encode("latin-1").decode("utf-8", "replace")
     if "\\" not in key:
         return key
     try:
@@ -196,6 +213,16 @@ def _plain(text: str) -> str:
     return _IBAN.sub(lambda found: REDACTED if _mod_97(found[0]) else found[0], text)
 
 
+def _plain_json(text: str) -> str:
+    """As `_plain`; a card number that is a bare JSON number becomes a string."""
+    if _plain(text) == text:
+        return text
+    pieces = _IN_QUOTES.split(text)  # outside and inside of quotes in turn
+    pieces[::2] = [_plain(piece).replace(REDACTED, f'"{REDACTED}"') for piece in pieces[::2]]
+    pieces[1::2] = [_plain(piece) for piece in pieces[1::2]]
+    return "".join(pieces)
+
+
 def _luhn(text: str) -> bool:
     # ISO/IEC 7812-1, annex B.
     digits = [int(c) for c in text if c.isdigit()][::-1]
@@ -218,6 +245,8 @@ def _inflate(body: bytes, encoding: str) -> bytes:
         decoded = stream.decompress(body, _MAX_DECODED_BYTES)
     except zlib.error as error:
         raise UnreadableBodyError(f"content coding {encoding}: {error}") from error
+    if stream.unused_data:
+        raise UnreadableBodyError(f"content coding {encoding}: more than one stream")
     if stream.unconsumed_tail:
         raise UnreadableBodyError(f"content coding {encoding}: larger than 4 MiB")
     return decoded

@@ -12,7 +12,8 @@ import tomllib
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, Final, TypeVar, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -27,7 +28,13 @@ S = TypeVar("S", bound=msgspec.Struct)
 PREFIX: Final = "MIRRORPROOF_"
 CONFIG_VARIABLE: Final = PREFIX + "CONFIG"
 _MAX_FILE_BYTES: Final = 1 << 20
-_KUBERNETES_LINK = re.compile(r"(_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT(_\d+_(TCP|UDP)(_\w+)?)?)$")
+# What Kubernetes sets for each Service of the namespace, `NAME=value`: a Service that is called
+# mirrorproof-mirror must not set `mirror_port`, and a misspelt port must not pass for such a variable.
+_KUBERNETES_LINK = re.compile(
+    r"\w+_SERVICE_(HOST|PORT(_\w+)?)=.*|\w+_PORT(_\d+_(TCP|UDP|SCTP))?=\w+://.*"
+    r"|\w+_PORT_\d+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR)=.*"
+)
+_SECRETS: Final = frozenset({"token", "key", "read_token"})
 # Read by other programs of this distribution, which this package does not import.
 _OTHERS_VARIABLES: Final = frozenset(
     PREFIX + name for name in ("CONFIG", "LISTEN", "STORE", "RETENTION_S", "EXPIRE_AFTER_S", "SETTLE_S",
@@ -52,7 +59,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     service: Annotated[
         str,
-        Meta(min_length=1, description="Name of the service; the same for v1 and v2, or they never pair."),
+        Meta(
+            min_length=1,
+            max_length=256,
+            description="Name of the service; the same for v1 and v2, or they never pair.",
+        ),
     ] = "unknown"
     version: Annotated[str, Meta(description="Version that this process runs, for people to read.")] = ""
     role: Annotated[
@@ -76,7 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str | None, Meta(description="Shared secret of `x-mirror-signature`, for trust `key`.")
     ] = None
     signature_max_age_s: Annotated[
-        float, Meta(gt=0, description="Seconds that a signature is good for, either way.")
+        float, Meta(gt=0, le=86_400, description="Seconds that a signature is good for, either way.")
     ] = 300.0
     recorder: Annotated[
         str | None, Meta(description="URL of the recorder; without one nothing is shipped.")
@@ -98,8 +109,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                   "application that does not read it yet.")
     ] = 8 << 20  # fmt: skip
     unread_patience_s: Annotated[
-        float, Meta(ge=0, le=60, description="Seconds that v1's client may be held back, in all, once that is "
-                                             "full; then the mirrored request is cut off.")
+        float, Meta(ge=0, le=60, description="Seconds that v1's client may be held back, in all, once that "
+                                             "is full; then the mirrored request is cut off.")
     ] = 0.25  # fmt: skip
     max_effects: Annotated[int, Meta(ge=1, le=100_000, description="Effects kept for one request.")] = 500
     redact: Annotated[
@@ -109,10 +120,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     queue_exchanges: Annotated[int, Meta(ge=1, description="Exchanges that wait for the recorder.")] = 10_000
     queue_bytes: Annotated[int, Meta(ge=1 << 16, description="Bytes that wait for the recorder.")] = 64 << 20
     batch_exchanges: Annotated[int, Meta(ge=1, le=10_000, description="Exchanges in one post.")] = 200
-    flush_interval_s: Annotated[float, Meta(gt=0, description="Seconds that an exchange waits at most.")] = (
-        0.5
-    )
-    ship_timeout_s: Annotated[float, Meta(gt=0, description="Seconds for one post to the recorder.")] = 5.0
+    flush_interval_s: Annotated[
+        float, Meta(gt=0, le=3600, description="Seconds that an exchange waits at most.")
+    ] = 0.5
+    ship_timeout_s: Annotated[
+        float, Meta(gt=0, le=600, description="Seconds for one post to the recorder.")
+    ] = 5.0
     ship_attempts: Annotated[
         int,
         Meta(ge=1, le=100, description="Attempts for one post, backing off up to 5 s."),
@@ -147,14 +160,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             value = getattr(self, name)
             if not isinstance(value, kind):
                 msgspec.structs.force_setattr(self, name, msgspec.convert(value, kind))
-        if self.recorder is not None and not self.recorder.startswith(("http://", "https://")):
-            raise ValueError("`recorder` has to be a URL that starts with http:// or https://")
+        if self.recorder is not None and not _is_http_url(self.recorder):
+            raise ValueError("`recorder` has to be a URL such as http://127.0.0.1:9600 (http or https)")
+        if self.token is not None and not (self.token.isascii() and self.token.isprintable()):
+            raise ValueError("`token` has to be printable ASCII, without a line's end")
         if Trust.MIRROR_PORT in self.trust and self.mirror_port is None:
             raise ValueError("trust `mirror_port` needs `mirror_port` to be set")
         if Trust.KEY in self.trust and not self.key:
             raise ValueError("trust `key` needs `key` to be set")
         if Mode.LIVE in (self.mode, *self.modes.values()):
             raise ValueError("`live` is no mode for mirrored requests; take dry_run, read_only or observe")
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={_shown(name, getattr(self, name))}" for name in self.__struct_fields__)
+        return f"Settings({', '.join(shown)})"
 
     @classmethod
     def load(cls, env: Mapping[str, str] | None = None, **flags: Any) -> Settings:
@@ -174,22 +193,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         )  # fmt: skip
 
 
+def _read_start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_MAX_FILE_BYTES + 1)
+
+
 def load(
     kind: type[S],
     section: str,
     flags: Mapping[str, Any],
     env: Mapping[str, str],
-    read: Callable[[Path], bytes] = Path.read_bytes,
+    read: Callable[[Path], bytes] = _read_start,
 ) -> S:
     """`kind` filled from `flags` (those that are not `None`), `env`, then the file's table `section`.
 
-    In variables, lists are separated by commas. Raises `SettingsError` that names the key and its source.
+    In variables, lists are separated by commas, and what is more than a list of words is JSON. Raises
+    `SettingsError` that names the key and its source.
     """
     known = {field.name: field for field in msgspec.structs.fields(kind)}
     given = {key: value for key, value in flags.items() if value is not None}
     _refuse_unknown(given, known, "")
     sources: list[tuple[str, dict[str, Any]]] = [
-        (f"{CONFIG_VARIABLE} file, [{section}] ", _from_file(env.get(CONFIG_VARIABLE), section, read)),
+        (f"{CONFIG_VARIABLE} file, [{section}] ", _from_file(env.get(CONFIG_VARIABLE), section, known, read)),
         (PREFIX, _from_env(kind, env, known)),
         ("", given),
     ]
@@ -210,52 +235,67 @@ def _check_one(field: msgspec.structs.FieldInfo, value: Any, label: str) -> None
     try:
         msgspec.convert(value, field.type, strict=False)
     except msgspec.ValidationError as error:
-        shown = "***" if field.name in ("token", "key", "read_token") else repr(value)
+        shown = _shown(field.name, value)
         raise SettingsError(f"{label} = {shown}: {error}. {_description(field)}") from error
+
+
+def _shown(name: str, value: Any) -> str:
+    return "***" if name in _SECRETS and value is not None else repr(value)
+
+
+def _is_http_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:  # of a port that is no number, or too large
+        return False
 
 
 def _from_env(kind: type[msgspec.Struct], env: Mapping[str, str], known: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     every = {PREFIX + name.upper() for name in (*known, *Settings.__struct_fields__)} | _OTHERS_VARIABLES
     for variable, text in env.items():
-        if not variable.startswith(PREFIX):
+        if not variable.startswith(PREFIX) or _KUBERNETES_LINK.fullmatch(f"{variable}={text}"):
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name in known:
-            values[name] = _split(text) if _is_list(kind, name) else text
-        elif variable not in every and not _KUBERNETES_LINK.search(variable):
+            values[name] = _from_text(variable, text, get_type_hints(kind)[name])
+        elif variable not in every:
             raise SettingsError(f"{variable} is no setting. {_nearest(variable, every)}")
     return values
 
 
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+def _from_text(variable: str, text: str, hint: Any) -> Any:
+    """A variable's value: as it is, a list of words separated by commas, or JSON for what is nested."""
+    origin = getattr(hint, "__origin__", hint)
+    if origin is tuple and not text.lstrip().startswith("["):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if origin not in (tuple, dict):
+        return text
+    try:
+        return msgspec.json.decode(text.encode("utf-8", "surrogateescape"))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise SettingsError(f"{variable} = {text!r} has to be JSON: {error}") from error
 
 
-def _is_list(kind: type[msgspec.Struct], name: str) -> bool:
-    hint = get_type_hints(kind)[name]
-    return hint is tuple or getattr(hint, "__origin__", None) is tuple or tuple in _origins(hint)
-
-
-def _origins(hint: Any) -> set[Any]:
-    return {getattr(part, "__origin__", part) for part in (hint, *get_args(hint))}
-
-
-def _from_file(path: str | None, section: str, read: Callable[[Path], bytes]) -> dict[str, Any]:
+def _from_file(
+    path: str | None, section: str, known: Mapping[str, Any], read: Callable[[Path], bytes]
+) -> dict[str, Any]:
     if not path:
         return {}
     try:
         content = read(Path(path))
         if len(content) > _MAX_FILE_BYTES:
-            raise SettingsError(f"{CONFIG_VARIABLE}: {path} is larger than 1 MiB")
+            raise OSError("it is larger than 1 MiB")
         table = tomllib.loads(content.decode())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: TOML, UTF-8, integers too long
         raise SettingsError(f"{CONFIG_VARIABLE}: {path} cannot be read: {error}") from error
     sections = ("middleware", "recorder")
     _refuse_unknown(table, dict.fromkeys(sections), f"{path}: ")
     values = table.get(section, {})
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: {section} has to be a table")
+    _refuse_unknown(values, known, f"{path}: [{section}] ")
     return values
 
 

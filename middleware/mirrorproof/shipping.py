@@ -3,7 +3,8 @@
 Theory of operation. `submit` never waits and never raises: it appends, or counts a drop. One daemon
 thread, started by the first submit of each process, takes batches, encodes them and posts them, with
 retries that back off. Each post carries the counters as well, so that what was lost here is known there.
-What is still queued when the time for shutting down is over is counted as dropped and logged.
+What is still queued when the time for shutting down is over is counted as dropped and logged. At all
+times captured = shipped + dropped (by reason) + waiting.
 
 Knows captures and the recorder's `POST /v1/exchanges`. Must not know requests or guards.
 """
@@ -18,6 +19,7 @@ import os
 import random
 import time
 import uuid
+import weakref
 from collections import deque
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
@@ -34,6 +36,7 @@ __all__ = ["Agent", "Shippable"]
 
 _log = logging.getLogger("mirrorproof")
 _MAX_BACKOFF_S: Final = 5.0
+_MAX_RETRY_AFTER_S: Final = 30.0
 _REPORT_INTERVAL_S: Final = 2.0
 _PATH: Final = "/v1/exchanges"
 _FINAL: Final = frozenset({202, 400, 413})
@@ -69,23 +72,40 @@ class Agent:
             raise ValueError("the shipping agent needs `recorder`, the recorder's URL")
         self._settings = settings
         self._counters = counters
-        self._post = _Poster(settings)
+        self._start_afresh()
+        atexit.register(self.close)
+        after_fork = weakref.WeakMethod(self._fork)
+        os.register_at_fork(after_in_child=lambda: (call := after_fork()) and call())
+
+    def _start_afresh(self) -> None:
+        self._post = _Poster(self._settings)
         self._queue: deque[Shippable] = deque()
         self._queued_bytes = 0
+        self._in_hand = 0
         self._lock = Lock()
         self._wake = Event()
         self._idle = Event()
         self._closing = False
         self._thread: Thread | None = None
-        self._pid = 0
-        self._source_id = ""
+        self._source_id = uuid.uuid4().hex
         self._reported: dict[str, int] = {}
         self._reported_at_s = 0.0
-        atexit.register(self.close)
+
+    def _fork(self) -> None:
+        # A forked worker is a source of its own: what waits, and what was counted, is its parent's.
+        self._start_afresh()
+        self._counters.start_afresh()
+
+    @property
+    def waiting(self) -> int:
+        """How many items are queued or being shipped."""
+        with self._lock:
+            return len(self._queue) + self._in_hand
 
     def submit(self, item: Shippable) -> bool:
         """Queue an item; `False` (and counted) where there is no room. Never waits."""
         size = item.size
+        self._counters.add("captured")
         with self._lock:
             full = len(self._queue) >= self._settings.queue_exchanges
             if self._closing or full or self._queued_bytes + size > self._settings.queue_bytes:
@@ -94,7 +114,6 @@ class Agent:
             self._queue.append(item)
             self._queued_bytes += size
             batch_is_full = len(self._queue) >= self._settings.batch_exchanges
-        self._counters.add("captured")
         self._ensure_thread()
         if batch_is_full:
             self._wake.set()
@@ -104,36 +123,42 @@ class Agent:
         """Ship what is queued, waiting `timeout_s` (default `shutdown_timeout_s`) at most. `True` if done."""
         if timeout_s is None:
             timeout_s = self._settings.shutdown_timeout_s
-        if self._thread is None or self._pid != os.getpid():
+        if self._thread is None:
             return not self._queue
-        self._idle.clear()
-        self._wake.set()
-        return self._idle.wait(timeout_s)
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            self._idle.clear()
+            self._wake.set()
+            if not self._idle.wait(max(0.0, deadline_s - time.monotonic())):
+                return False
+            if not self.waiting:
+                return True
 
     def close(self, timeout_s: float | None = None) -> None:
         """Flush and stop. What is left is dropped, counted and logged. A second call does nothing."""
         if self._closing:
             return
+        atexit.unregister(self.close)
         self.flush(timeout_s)
         self._closing = True
         self._wake.set()
         with self._lock:
             left = len(self._queue)
             self._queue.clear()
+            self._queued_bytes = 0
+        self._counters.add("dropped_unsent", left)
+        left += self._in_hand  # the thread counts these itself, once it knows what became of them
         if left:
-            self._counters.add("dropped_unsent", left)
             _log.warning("mirrorproof: %d exchanges were not shipped before the shutdown", left)
 
     def _ensure_thread(self) -> None:
-        if self._pid == os.getpid():
+        if self._thread is not None:
             return
         with self._lock:
-            if self._pid == os.getpid():
-                return
-            self._pid = os.getpid()
-            self._source_id = uuid.uuid4().hex  # a forked worker is a source of its own
-            self._thread = Thread(target=self._run, name="mirrorproof-shipping", daemon=True)
-        self._thread.start()
+            if self._thread is None:
+                thread = Thread(target=self._run, name="mirrorproof-shipping", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def _run(self) -> None:
         with own_traffic():
@@ -146,7 +171,10 @@ class Agent:
 
     def _ship_all(self) -> None:
         while self._queue and not self._closing:
-            self._ship(self._take_batch())
+            try:
+                self._ship(self._take_batch())
+            finally:
+                self._settle("dropped_unsent", self._in_hand)  # none, unless this failed in a new way
         # Counters also travel alone: a service that captures nothing any more still has losses to tell.
         if self._counters.snapshot() != self._reported and self._report_is_due():
             self._ship([])
@@ -160,11 +188,15 @@ class Agent:
                 self._queue.popleft() for _ in range(min(len(self._queue), self._settings.batch_exchanges))
             ]
             self._queued_bytes -= sum(item.size for item in taken)
+            self._in_hand = len(taken)
         built = (failsafe("build an exchange", self._counters, item.exchange) for item in taken)
         exchanges = [exchange for exchange in built if exchange is not None]
-        if len(exchanges) < len(taken):
-            self._counters.add("dropped_rejected", len(taken) - len(exchanges))
+        self._settle("dropped_rejected", len(taken) - len(exchanges))
         return exchanges
+
+    def _settle(self, counter: str, number: int) -> None:
+        self._counters.add(counter, number)
+        self._in_hand -= number
 
     def _ship(self, exchanges: list[Exchange]) -> None:
         """Post a batch; every exchange of it ends up shipped or counted as dropped."""
@@ -178,10 +210,10 @@ class Agent:
             elif answer.status in (400, 413):
                 bad = answer.bad_index if answer.bad_index is not None else -1
                 others = batch[:bad] + batch[bad + 1 :] if 0 <= bad < len(batch) else []
-                self._counters.add("dropped_rejected", len(batch) - len(others))
+                self._settle("dropped_rejected", len(batch) - len(others))
                 waiting += [others] if others else []
             else:
-                self._counters.add("shipped" if answer.status == 202 else "dropped_unsent", len(batch))
+                self._settle("shipped" if answer.status == 202 else "dropped_unsent", len(batch))
 
     def _post_patiently(self, batch: list[Exchange]) -> _Answer:
         """The recorder's answer to a batch, after as many attempts as the settings allow."""
@@ -190,7 +222,11 @@ class Agent:
             if attempt:
                 self._pause(max(answer.retry_after_s, _backoff_s(attempt)))
             counted = self._counters.snapshot()
-            answer = self._post(encode_batch(Batch(exchanges=batch, source=self._report(counted))))
+            try:
+                body = encode_batch(Batch(exchanges=batch, source=self._report(counted)))
+            except ValueError:  # text that is no Unicode: split like what is too large, down to the culprit
+                return _Answer(413)
+            answer = self._post(body)
             if answer.status == 202:
                 self._reported, self._reported_at_s = counted, time.monotonic()
             if answer.status in _FINAL or self._closing:
@@ -253,6 +289,7 @@ def _read_answer(response: http.client.HTTPResponse) -> _Answer:
         try:
             found = json.loads(body).get("index")
             bad_index = found if isinstance(found, int) else None
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             bad_index = None
-    return _Answer(response.status, float(retry_after) if retry_after.isdigit() else 0.0, bad_index)
+    told_s = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
+    return _Answer(response.status, min(told_s, _MAX_RETRY_AFTER_S), bad_index)

@@ -6,6 +6,7 @@ Knows how to make a context without a server. Must not behave differently from a
 from __future__ import annotations
 
 from contextlib import ExitStack
+from threading import Lock
 from types import TracebackType
 from typing import Any
 
@@ -18,6 +19,29 @@ from mirrorproof.settings import Settings
 __all__ = ["mirrored_request"]
 
 
+_lock = Lock()
+_inside = 0
+_added: set[str] = set()
+
+
+def _install() -> None:
+    """Install the guards that are missing: once for all mirrored requests that overlap."""
+    global _inside  # noqa: PLW0603 - guards are installed for the whole process
+    with _lock:
+        before = set(installed_guards())
+        _added.update(name for name in install_guards() if name not in before)
+        _inside += 1
+
+
+def _uninstall() -> None:
+    global _inside  # noqa: PLW0603
+    with _lock:
+        _inside -= 1
+        if not _inside and _added:
+            uninstall_guards(*_added)
+            _added.clear()
+
+
 class mirrored_request:  # noqa: N801 - reads as a verb in `with mirrored_request():`
     """A mirrored request, for `with` and `async with`; yields its ledger.
 
@@ -25,9 +49,9 @@ class mirrored_request:  # noqa: N801 - reads as a verb in `with mirrored_reques
             place_order(session)
         assert [effect.kind for effect in ledger] == ["sql.insert"]
 
-    Guards are installed for its length, unless they are already. At its end everything is undone as it is
-    at the end of a mirrored response, and effects after that are refused. `mode` is `dry_run`, `read_only`
-    or `observe`; further settings as for `Settings`.
+    Guards are installed for its length, and that of others that overlap it, unless they are already. At its
+    end everything is undone as it is at the end of a mirrored response, and effects after that are refused.
+    `mode` is `dry_run`, `read_only` or `observe`; further settings as for `Settings`.
 
     Raises `ValueError` for mode `live`, `SettingsError` for a setting that does not exist.
     """
@@ -37,11 +61,9 @@ class mirrored_request:  # noqa: N801 - reads as a verb in `with mirrored_reques
         self._stack = ExitStack()
 
     def __enter__(self) -> Ledger:
-        before = set(installed_guards())
-        added = [name for name in install_guards() if name not in before]
         with ExitStack() as stack:
-            if added:
-                stack.callback(uninstall_guards, *added)
+            _install()
+            stack.callback(_uninstall)
             context = MirrorContext(Decision(self._settings.mode), settings=self._settings, pair_id="test")
             stack.enter_context(entered(context))
             stack.callback(context.end)

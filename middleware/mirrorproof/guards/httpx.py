@@ -15,6 +15,7 @@ import wrapt
 
 from mirrorproof.body import BodySample
 from mirrorproof.context import Action, current
+from mirrorproof.failsafe import failsafe
 from mirrorproof.guards import Guard
 from mirrorproof.guards.http import (
     OutboundRequest,
@@ -66,7 +67,7 @@ def _handle(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str
     if action is Action.OBSERVE:
         request.stream = _Tee(request.stream, body)
         response = wrapped(request)
-        settle(context, outbound, body, action)
+        failsafe("observe a request", context.counters, settle, context, outbound, body, action)
         return response
     for chunk in request.stream:
         body.feed(chunk)
@@ -84,7 +85,7 @@ async def _handle_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwar
     if action is Action.OBSERVE:
         request.stream = _Tee(request.stream, body)
         response = await wrapped(request)
-        settle(context, outbound, body, action)
+        failsafe("observe a request", context.counters, settle, context, outbound, body, action)
         return response
     async for chunk in request.stream:
         body.feed(chunk)

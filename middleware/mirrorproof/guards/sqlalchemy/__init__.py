@@ -1,0 +1,78 @@
+"""The SQLAlchemy guard: a mirrored request's writes happen on a lease and are rolled back at its end.
+
+    granting   which connection a checkout gets; makes leases
+    lease      one physical connection: its transaction, its state, its end
+    fuse       why the lease cannot commit
+    checkout   begin, commit and rollback as the application means them; levels: the savepoints behind them
+    shield     the DBAPI connection that the application sees; driver_shield: the async drivers' own
+    observing  SQLAlchemy's events as effects; effects, statement: their labels and digests
+    drivers    what differs between drivers; turn: a lock for threads or tasks
+
+Knows where SQLAlchemy takes connections from its pools. Must not know anything that these modules know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+
+from mirrorproof.context import current
+from mirrorproof.guards import Guard
+
+if TYPE_CHECKING:
+    from mirrorproof.guards.sqlalchemy.observing import Observer
+
+__all__ = ["SQLAlchemyGuard"]
+
+
+class SQLAlchemyGuard(Guard):
+    """Guards every engine, made before or after. SQLite and PostgreSQL; others are refused when mirrored."""
+
+    name = "sqlalchemy"
+    module = "sqlalchemy"
+    covers = (
+        "Engine and AsyncEngine, Core and ORM, raw connections: SQLite (sqlite3, aiosqlite), "
+        "PostgreSQL (psycopg, psycopg2, asyncpg)"
+    )
+
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
+        self._observer: Observer | None = None
+        self._originals: list[tuple[type, str, Any]] = []
+
+    def install(self) -> None:
+        from sqlalchemy.engine import Engine
+        from sqlalchemy.pool import Pool, SingletonThreadPool
+
+        from mirrorproof.guards.sqlalchemy.observing import Observer
+
+        self._wrap(Engine, "raw_connection", lambda engine: engine.pool)
+        # The way around the engine, `engine.pool.connect()`; this subclass has a method of its own.
+        self._wrap(Pool, "connect", lambda pool: pool)
+        self._wrap(SingletonThreadPool, "connect", lambda pool: pool)
+        self._observer = Observer(self._now)
+        self._observer.listen()
+
+    def uninstall(self) -> None:
+        for owner, name, original in self._originals:
+            setattr(owner, name, original)
+        self._originals.clear()
+        if self._observer is not None:
+            self._observer.stop()
+
+    def _wrap(self, owner: type, name: str, pool_of: Callable[[Any], Any]) -> None:
+        from mirrorproof.guards.sqlalchemy.granting import grant, is_ours
+
+        def connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            context = current()
+            if context is None:
+                return wrapped(*args, **kwargs)
+            pool = pool_of(instance)
+            granted = None if is_ours(pool) else grant(context, pool, self._now)
+            return wrapped(*args, **kwargs) if granted is None else granted
+
+        self._originals.append((owner, name, owner.__dict__[name]))
+        wrapt.wrap_function_wrapper(owner, name, connect)

@@ -1,0 +1,213 @@
+"""What differs between the drivers: autocommit, the state of a connection, ending it.
+
+Knows each driver's DBAPI connection as SQLAlchemy's pool holds it. Must not know leases, savepoints or
+what an application does with a connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from typing import Any, Final, cast
+
+from sqlalchemy.engine import Dialect
+from sqlalchemy.util import concurrency
+
+from mirrorproof.errors import EffectRefusedError
+
+__all__ = ["DRIVERS", "Driver", "await_here", "driver_for"]
+
+# SQLAlchemy 2.1 calls it `await_`, 2.0 `await_only`.
+await_here = cast(Any, getattr(concurrency, "await_", None) or concurrency.await_only)
+
+
+class Driver(ABC):
+    """One driver. Connections are those that the pool holds, adapters where the driver is async."""
+
+    postgres = True
+    is_async = False
+    rolls_back_on_setting = False
+    """Whether setting an isolation level also ends the transaction."""
+
+    def autocommits(self, connection: Any) -> bool:
+        """Whether the connection commits each statement by itself."""
+        return bool(connection.autocommit)
+
+    def hold_open(self, connection: Any) -> None:
+        """Let the driver open a transaction at the first statement and leave the end to us."""
+        connection.autocommit = False
+
+    def autocommit_meant(self, name: str, value: Any) -> bool | None:
+        """What setting the attribute or calling the setter `name` says about autocommit, if anything."""
+        return bool(value) if name in ("autocommit", "set_autocommit") else None
+
+    @abstractmethod
+    def in_transaction(self, connection: Any) -> bool:
+        """Whether the real transaction still stands. Asks the client library only."""
+
+    @abstractmethod
+    def closed(self, connection: Any) -> bool:
+        """Whether the connection is gone."""
+
+    def interrupt(self, connection: Any) -> None:
+        """Stop the statement that another thread or task is waiting for."""
+        connection.cancel()
+
+    def cut(self, connection: Any) -> None:
+        """End the connection at once, without awaiting: the server then rolls back."""
+        connection.close()
+
+
+class Psycopg(Driver):
+    """psycopg 3."""
+
+    def in_transaction(self, connection: Any) -> bool:
+        return int(connection.info.transaction_status) in (1, 2, 3)  # active, in transaction, in error
+
+    def closed(self, connection: Any) -> bool:
+        return bool(connection.closed or connection.broken)
+
+
+class PsycopgAsync(Psycopg):
+    """psycopg 3 behind SQLAlchemy's asyncio adapter."""
+
+    is_async = True
+
+    def interrupt(self, connection: Any) -> None:
+        connection._connection.cancel()
+
+    def cut(self, connection: Any) -> None:
+        connection._connection.pgconn.finish()
+
+
+class Psycopg2(Driver):
+    """psycopg2."""
+
+    rolls_back_on_setting = True
+
+    def autocommit_meant(self, name: str, value: Any) -> bool | None:
+        return bool(value == 0) if name == "set_isolation_level" else super().autocommit_meant(name, value)
+
+    def in_transaction(self, connection: Any) -> bool:
+        return connection.get_transaction_status() in (1, 2, 3)
+
+    def closed(self, connection: Any) -> bool:
+        return bool(connection.closed)
+
+
+class Asyncpg(Driver):
+    """asyncpg behind SQLAlchemy's asyncio adapter."""
+
+    is_async = True
+    rolls_back_on_setting = True
+
+    def autocommit_meant(self, name: str, value: Any) -> bool | None:
+        if name in ("set_isolation_level", "isolation_level"):
+            return value == "autocommit"
+        return super().autocommit_meant(name, value)
+
+    def hold_open(self, connection: Any) -> None:
+        if connection.isolation_level == "autocommit":
+            connection.isolation_level = None
+
+    def in_transaction(self, connection: Any) -> bool:
+        return bool(connection._connection.is_in_transaction())
+
+    def closed(self, connection: Any) -> bool:
+        return bool(connection._connection.is_closed())
+
+    def interrupt(self, connection: Any) -> None:
+        connection._connection.terminate()
+
+    def cut(self, connection: Any) -> None:
+        connection._connection.terminate()
+
+
+class Pysqlite(Driver):
+    """The standard library's sqlite3."""
+
+    postgres = False
+
+    def autocommits(self, connection: Any) -> bool:
+        raw = self.raw(connection)
+        return raw.isolation_level is None or getattr(raw, "autocommit", None) is True
+
+    def begins_late(self, connection: Any) -> bool:
+        """Whether only INSERT, UPDATE, DELETE and REPLACE open a transaction (the driver's old way)."""
+        return getattr(self.raw(connection), "autocommit", -1) not in (True, False)
+
+    def hold_open(self, connection: Any) -> None:
+        connection.isolation_level = "DEFERRED"
+        if getattr(connection, "autocommit", None) is True:
+            connection.autocommit = -1  # sqlite3.LEGACY_TRANSACTION_CONTROL, Python 3.12
+
+    def autocommit_meant(self, name: str, value: Any) -> bool | None:
+        return value is None if name == "isolation_level" else super().autocommit_meant(name, value)
+
+    def raw(self, connection: Any) -> Any:
+        """The `sqlite3.Connection`."""
+        return connection
+
+    def in_own_thread(self, connection: Any, call: Any, *args: Any) -> Any:
+        """Call it where the connection may be used."""
+        return call(*args)
+
+    def in_transaction(self, connection: Any) -> bool:
+        return bool(self.raw(connection).in_transaction)
+
+    def closed(self, connection: Any) -> bool:
+        return False
+
+    def interrupt(self, connection: Any) -> None:
+        self.raw(connection).interrupt()
+
+
+class Aiosqlite(Pysqlite):
+    """aiosqlite, which keeps its connection in a thread."""
+
+    is_async = True
+
+    def raw(self, connection: Any) -> Any:
+        return connection._connection._conn
+
+    def in_own_thread(self, connection: Any, call: Any, *args: Any) -> Any:
+        return await_here(connection._connection._execute(call, *args))
+
+    def in_transaction(self, connection: Any) -> bool:
+        return not self.closed(connection) and super().in_transaction(connection)
+
+    def closed(self, connection: Any) -> bool:
+        return connection._connection._connection is None
+
+    def cut(self, connection: Any) -> None:
+        stop = getattr(connection._connection, "stop", None)
+        if stop is not None:
+            stop()
+        else:  # before 0.22.1
+            future = asyncio.get_event_loop().create_future()
+            connection._connection._tx.put_nowait((future, self.raw(connection).close))
+
+
+DRIVERS: Final[dict[tuple[str, str], Driver]] = {
+    ("postgresql", "psycopg"): Psycopg(),
+    ("postgresql", "psycopg_async"): PsycopgAsync(),
+    ("postgresql", "psycopg2"): Psycopg2(),
+    ("postgresql", "asyncpg"): Asyncpg(),
+    ("sqlite", "pysqlite"): Pysqlite(),
+    ("sqlite", "aiosqlite"): Aiosqlite(),
+}
+
+
+def driver_for(dialect: Dialect) -> Driver:
+    """The driver of this dialect. Raises `EffectRefusedError` where leases were never tried."""
+    name = dialect.driver
+    if name == "psycopg" and dialect.is_async:
+        name = "psycopg_async"
+    driver = DRIVERS.get((dialect.name, name))
+    if driver is None:
+        known = ", ".join(sorted("+".join(key) for key in DRIVERS))
+        raise EffectRefusedError(
+            f"mirrorproof cannot make {dialect.name}+{name} harmless, so a mirrored request gets no "
+            f"connection to it; it can for {known}"
+        )
+    return driver

@@ -1,0 +1,187 @@
+"""Effects found in a statement: kind, target, a line to read and a digest.
+
+Theory of operation. Equal effects of v1 and v2 have to get equal digests although no two runs agree on
+what was drawn, timed or counted. So a digest is made of columns and values, where volatile values are
+replaced by their kind: what a column's default callable made, times close to now, and keys that the
+database handed out (in foreign keys to, and conditions on, a table that the same request inserted into).
+A statement that SQLAlchemy compiled tells its table and columns; of others only the text is known.
+
+Knows SQLAlchemy's execution context and the ledger's digest. Must not know connections, leases or whether
+an effect was real.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from mirrorproof.guards.sqlalchemy.statement import Statement, read
+from mirrorproof.ledger import digest_of
+from mirrorproof.redaction import REDACTED, Redactor
+
+__all__ = ["Finder", "Found"]
+
+_NOW_WINDOW: Final = timedelta(minutes=10)
+_MAX_ROWS: Final = 100
+_MAX_VALUE_CHARS: Final = 60
+_MAX_FIELDS: Final = 12
+_VERBS: Final = {"sql.insert": "INSERT", "sql.update": "UPDATE", "sql.delete": "DELETE"}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An effect before it is known what became of it."""
+
+    kind: str
+    target: str
+    summary: str
+    digest: str
+
+
+class Finder:
+    """Finds effects for one request. `fresh` are the tables that it inserted into so far."""
+
+    def __init__(self, redact: tuple[str, ...], now: Callable[[], datetime]) -> None:
+        self._redactor = Redactor.shared(redact)
+        self._now = now
+        self._fresh: set[str] = set()
+
+    def in_text(self, statement: Statement, parameters: Any = None) -> list[Found]:
+        """Effects of a statement of which only the text is known."""
+        if not statement.kind:
+            return []
+        text = " ".join(statement.text.split())
+        rows = _rows(parameters)
+        if statement.kind == "sql.insert":
+            self._fresh.add(statement.target.lower())
+        found = []
+        for row in rows[:_MAX_ROWS]:
+            named = row if isinstance(row, Mapping) else dict(enumerate(row))
+            payload = [text, [[str(key), self._shape(value)] for key, value in named.items()]]
+            digest = digest_of(statement.kind, statement.target, payload)
+            found.append(
+                Found(statement.kind, statement.target, self._line(statement, text, named, len(rows)), digest)
+            )
+        return found
+
+    def _line(self, statement: Statement, text: str, named: Mapping[Any, Any], rows: int) -> str:
+        if statement.kind in _VERBS and named and not isinstance(next(iter(named)), int):
+            head = f"{_VERBS[statement.kind]} {statement.target}"
+            return f"{head} ({self._fields(named)}){_count(rows)}"
+        # Literals inside a text belong to no column that could be judged, so they go as a whole.
+        return f"{_without_literals(text)[:200]}{_count(rows)}"
+
+    def in_context(self, execution: Any, statement_text: str, parameters: Any) -> list[Found]:
+        """Effects of what SQLAlchemy executes."""
+        compiled = getattr(execution, "compiled", None)
+        kind = _compiled_kind(execution)
+        if not kind or compiled is None or not hasattr(compiled.statement, "table"):
+            return self.in_text(read(statement_text), parameters)
+        table = compiled.statement.table
+        target = str(getattr(table, "fullname", getattr(table, "name", "")))
+        if kind == "sql.insert":
+            self._fresh.add(target.lower())
+        shapes = self._column_shapes(table, compiled, kind)
+        shapes |= dict.fromkeys(_defaulted(compiled), "<by default>")
+        rows = list(execution.compiled_parameters) or [{}]
+        head, tail = f"{_VERBS[kind]} {target}", _count(len(rows))
+        return [
+            Found(kind, target, f"{head} ({self._fields(row)}){tail}",
+                  digest_of(kind, target, self._payload(row, shapes)))
+            for row in rows[:_MAX_ROWS]
+        ]  # fmt: skip
+
+    def _payload(self, row: Mapping[str, Any], shapes: Mapping[str, str]) -> list[tuple[str, Any]]:
+        return sorted(
+            (name, shapes[name] if name in shapes and value is not None else self._shape(value))
+            for name, value in row.items()
+        )
+
+    def _column_shapes(self, table: Any, compiled: Any, kind: str) -> dict[str, str]:
+        """Parameters that hold keys handed out by the database, by name."""
+        shapes: dict[str, str] = {}
+        for column in getattr(table, "columns", ()):
+            for key in column.foreign_keys:
+                parent = str(key.target_fullname).rpartition(".")[0]
+                if parent.lower() in self._fresh:
+                    shapes[column.key] = f"<{parent} key>"
+        if kind != "sql.insert" and str(table.fullname).lower() in self._fresh:
+            own = getattr(table, "autoincrement_column", None)
+            if own is not None:
+                named = {own.key, f"{table.name}_{own.key}"}
+                shapes |= {
+                    name: f"<{table.name} key>"
+                    for name, bind in compiled.binds.items()
+                    if name in named or getattr(bind, "_orig_key", None) in named
+                }
+        return shapes
+
+    def _shape(self, value: Any) -> Any:
+        if isinstance(value, datetime) and abs(_aware(value) - _aware(self._now())) < _NOW_WINDOW:
+            return "<now>"
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if isinstance(value, Mapping):
+            return {str(key): self._shape(each) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._shape(each) for each in value]
+        if isinstance(value, memoryview | bytearray):
+            return bytes(value)
+        return f"{type(value).__name__} {value}" if _says_its_value(value) else f"<{type(value).__name__}>"
+
+    def _fields(self, row: Mapping[Any, Any]) -> str:
+        shown = [f"{name}={self._value(str(name), value)}" for name, value in list(row.items())[:_MAX_FIELDS]]
+        return ", ".join(shown) + (", …" if len(row) > _MAX_FIELDS else "")
+
+    def _value(self, name: str, value: Any) -> str:
+        if value is not None and self._redactor.sensitive(name):
+            return REDACTED
+        shown = repr(value) if isinstance(value, str | bytes) else str(value)
+        return shown if len(shown) <= _MAX_VALUE_CHARS else shown[: _MAX_VALUE_CHARS - 1] + "…"
+
+
+def _compiled_kind(execution: Any) -> str:
+    if getattr(execution, "isinsert", False):
+        return "sql.insert"
+    if getattr(execution, "isupdate", False):
+        return "sql.update"
+    return "sql.delete" if getattr(execution, "isdelete", False) else ""
+
+
+def _defaulted(compiled: Any) -> set[str]:
+    """Parameters that a default callable of their column made."""
+    made = set()
+    for columns, default in ((compiled.insert_prefetch, "default"), (compiled.update_prefetch, "onupdate")):
+        for column in columns or ():
+            maker = getattr(column, default, None)
+            if maker is not None and getattr(maker, "is_callable", False):
+                made.add(column.key)
+    return made
+
+
+def _rows(parameters: Any) -> list[Any]:
+    if not parameters:
+        return [()]
+    if isinstance(parameters, list) and isinstance(parameters[0], list | tuple | Mapping):
+        return parameters
+    return [parameters] if isinstance(parameters, Sequence | Mapping) else [()]
+
+
+def _count(rows: int) -> str:
+    return f" ({rows} rows)" if rows > 1 else ""
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _says_its_value(value: Any) -> bool:
+    # What object itself prints holds an address, which differs from run to run.
+    return any(vars(kind).keys() & {"__str__", "__repr__"} for kind in type(value).__mro__[:-1])
+
+
+def _without_literals(text: str) -> str:
+    return re.sub(r"'(?:[^']|'')*'?", "'…'", text)

@@ -1,0 +1,197 @@
+"""Granting: which connection a checkout gets, and making the lease that it may need.
+
+Theory of operation. Every checkout asks the current context. Live and observed ones get the pool's own
+connection. A mirrored request gets a shield on its lease; the first of its checkouts makes the lease, and
+those that come meanwhile wait. What the application has listening on its pool is told as ever: `connect`
+with the real connection, before the fuse is lit but on SQLite already under its authorizer; `checkout`,
+`reset` and `checkin` with the shield. A shadow process outside requests gets a lease for each checkout.
+
+An SQLite database in memory exists in one connection only, so a lease gets a private copy of it.
+
+Knows SQLAlchemy's pools. Must not know statements.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+from weakref import WeakSet
+
+from sqlalchemy import event
+from sqlalchemy.pool import NullPool, Pool, SingletonThreadPool, StaticPool
+from sqlalchemy.pool.base import _ConnectionRecord
+
+from mirrorproof.context import Action, MirrorContext
+from mirrorproof.errors import EffectRefusedError
+from mirrorproof.guards.sqlalchemy.checkout import Checkout
+from mirrorproof.guards.sqlalchemy.drivers import Driver, Pysqlite, driver_for
+from mirrorproof.guards.sqlalchemy.effects import Finder
+from mirrorproof.guards.sqlalchemy.fuse import SqliteFuse
+from mirrorproof.guards.sqlalchemy.lease import Lease
+from mirrorproof.guards.sqlalchemy.shield import ShieldConnection
+from mirrorproof.guards.sqlalchemy.turn import turn_for
+from mirrorproof.ledger import digest_of
+
+__all__ = ["CONNECTION", "finder_of", "grant", "is_ours"]
+
+CONNECTION: Final = "sql.connection"
+_PASSED_ON: Final = ("checkout", "reset", "checkin")
+
+
+class _LeasePool(NullPool):
+    """Hands out shields on one lease."""
+
+
+def is_ours(pool: Pool) -> bool:
+    """Whether the pool is a lease's own."""
+    return isinstance(pool, _LeasePool)
+
+
+def grant(context: MirrorContext, pool: Pool, now: Callable[[], datetime]) -> Any:
+    """A checkout for this context, or `None` where the real pool is to answer.
+
+    Raises `EffectRefusedError` where no lease can be made, `LateEffectError` after the request.
+    """
+    action = context.action(CONNECTION)
+    if action in (Action.EXECUTE, Action.OBSERVE):
+        return None
+    name = str(getattr(pool._dialect, "name", "unknown"))
+    if context.ended:
+        context.refuse(CONNECTION, name, "a connection", digest_of(CONNECTION, name, ""))
+    driver = driver_for(pool._dialect)  # type: ignore[arg-type]
+    finder = finder_of(context, now)
+    if not context.in_request:
+        return _checkout(_make(context, driver, pool), pool, finder, ends=True)
+    return _checkout(_slot(context, driver, pool).lease(), pool, finder, ends=False)
+
+
+def finder_of(context: MirrorContext, now: Callable[[], datetime]) -> Finder:
+    """The context's finder of effects."""
+    if not context.in_request:  # it lives as long as the process: nothing may pile up in it
+        return Finder(context.settings.redact, now)
+    made: Finder = context.resources.get("sqlalchemy finder") or context.resources.setdefault(
+        "sqlalchemy finder", Finder(context.settings.redact, now)
+    )
+    return made
+
+
+class _Slot:
+    """Where a request's lease on one engine is made, once."""
+
+    def __init__(self, context: MirrorContext, driver: Driver, pool: Pool) -> None:
+        self._make = lambda: _make(context, driver, pool)
+        self._turn = turn_for(driver.is_async, lambda: None)
+        self._lease: Lease | None = None
+
+    def lease(self) -> Lease:
+        """The lease; those who come while it is made wait."""
+        if self._lease is None:
+            with self._turn:
+                if self._lease is None:
+                    self._lease = self._make()
+        return self._lease
+
+
+def _slot(context: MirrorContext, driver: Driver, pool: Pool) -> _Slot:
+    # The dialect stands for the engine: it outlives `engine.dispose()` and is shared by what
+    # `execution_options()` returns. An async connection belongs to its event loop.
+    loop = id(asyncio.get_running_loop()) if driver.is_async else 0
+    key = ("sqlalchemy", pool._dialect, loop)
+    slot: _Slot = context.resources.get(key) or context.resources.setdefault(key, _Slot(context, driver, pool))
+    return slot
+
+
+def _checkout(lease: Lease, pool: Pool, finder: Finder, *, ends: bool) -> Any:
+    on_close = lease.end if ends else _nothing
+    shields = _LeasePool(
+        lambda: ShieldConnection(Checkout(lease), finder, on_close),
+        dialect=pool._dialect, reset_on_return=pool._reset_on_return,
+    )  # fmt: skip
+    event.listen(shields, "connect", lambda _, record: record.info.update(lease.info))
+    for name in _PASSED_ON:
+        for listener in getattr(pool.dispatch, name):
+            event.listen(shields, name, listener)
+    try:
+        return shields.connect()
+    except BaseException:
+        on_close()
+        raise
+
+
+def _nothing() -> None:
+    """The lease goes on until the request ends."""
+
+
+def _make(context: MirrorContext, driver: Driver, pool: Pool) -> Lease:
+    try:
+        _require_fresh_connections(pool)
+        lease = _open(context, driver, pool)
+    except EffectRefusedError:
+        raise
+    except Exception as error:
+        name = getattr(pool._dialect, "name", "unknown")
+        raise EffectRefusedError(
+            f"mirrorproof could not make a connection to {name} harmless, so a mirrored request gets none: "
+            f"{error}"
+        ) from error
+    if context.in_request:
+        context.on_end(lease.end)
+    return lease
+
+
+def _open(context: MirrorContext, driver: Driver, pool: Pool) -> Lease:
+    physical = pool.recreate()
+    fuses: list[SqliteFuse] = []
+
+    def arm(connection: Any, _: Any) -> None:
+        if isinstance(driver, Pysqlite):
+            fuses.append(driver.in_own_thread(connection, SqliteFuse, driver.raw(connection)))
+
+    event.listen(physical, "connect", arm, insert=True)
+    record = _ConnectionRecord(physical)
+    lease = Lease(context, driver, record, fuses[0] if fuses else None)
+    try:
+        if isinstance(driver, Pysqlite):
+            _copy_memory(driver, record.dbapi_connection, pool)
+        lease.begin()
+    except BaseException:
+        lease.end()
+        raise
+    return lease
+
+
+_probed: WeakSet[Any] = WeakSet()
+
+
+def _require_fresh_connections(pool: Pool) -> None:
+    """Refuse a `creator` that hands out one connection again and again: it is a live request's too."""
+    creator = pool._creator
+    listening = getattr(getattr(pool._dialect, "dispatch", None), "do_connect", ())
+    if (creator.__module__ == "sqlalchemy.engine.create" and not listening) or pool in _probed:
+        return
+    first, second = pool._invoke_creator(None), pool._invoke_creator(None)  # type: ignore[arg-type]
+    if first is second or getattr(first, "_connection", first) is getattr(second, "_connection", second):
+        raise EffectRefusedError(
+            "the engine's creator returns one and the same connection each time, so a mirrored request "
+            "cannot have one of its own; return a new connection from it"
+        )
+    for connection in (first, second):
+        pool._dialect.do_close(connection)
+    _probed.add(pool)
+
+
+def _copy_memory(driver: Pysqlite, connection: Any, pool: Pool) -> None:
+    """Give a private database in memory the content of the one that the engine uses."""
+    own = driver.raw(connection)
+
+    def is_empty_memory() -> bool:
+        files = [row[2] for row in own.execute("PRAGMA database_list") if row[1] == "main"]
+        return files == [""] and not own.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+
+    if not isinstance(pool, StaticPool | SingletonThreadPool):
+        return
+    if driver.in_own_thread(connection, is_empty_memory):
+        source = pool._do_get().dbapi_connection
+        driver.in_own_thread(source, driver.raw(source).backup, own)

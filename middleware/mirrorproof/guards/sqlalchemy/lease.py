@@ -1,0 +1,226 @@
+"""The lease: one physical connection for one mirrored request and engine, and what ends it.
+
+Theory of operation. The connection comes from a pool made with `recreate()`, so no live request ever
+shares it. Its real transaction is opened and fused before the application sees it, and ends with a real
+ROLLBACK; then the connection is closed. What can go wrong ends in a lease that is `broken` and answers
+nothing but errors: the transaction is gone (the server or the watchdog ended it), or a statement of our
+own failed. Statements take turns. The request may end while one runs: then whoever holds the turn closes
+the connection after it.
+
+Knows the connection and the context. Must not know cursors or how the application steers transactions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from threading import Lock
+from typing import Any
+
+from mirrorproof.context import MirrorContext
+from mirrorproof.decision import Mode
+from mirrorproof.errors import EffectRefusedError
+from mirrorproof.exchange import Outcome
+from mirrorproof.guards.sqlalchemy.drivers import Driver, Pysqlite
+from mirrorproof.guards.sqlalchemy.effects import Found
+from mirrorproof.guards.sqlalchemy.fuse import (
+    CHECK_CONSTRAINTS,
+    SQLITE_BUSY_LIMIT_S,
+    Phase,
+    SqliteFuse,
+    postgres_setup,
+)
+from mirrorproof.guards.sqlalchemy.levels import Levels
+from mirrorproof.guards.sqlalchemy.turn import turn_for
+from mirrorproof.ledger import digest_of
+
+__all__ = ["Lease"]
+
+_log = logging.getLogger("mirrorproof")
+_END_PATIENCE_S = 0.05
+# PostgreSQL's SQLSTATEs for: lock not available, deadlock, idle in transaction, ended by an administrator.
+_YIELD_STATES = frozenset({"55P03", "40P01", "25P03", "57P01"})
+
+
+class Lease:
+    """One connection whose work never lasts. `record` is the pool's entry that holds it."""
+
+    def __init__(self, context: MirrorContext, driver: Driver, record: Any, fuse: SqliteFuse | None) -> None:
+        self.context = context
+        self.driver = driver
+        self.connection = record.dbapi_connection
+        self.autocommit = driver.autocommits(self.connection)
+        self.begins_late = isinstance(driver, Pysqlite) and driver.begins_late(self.connection)
+        self.info = dict(record.info)
+        self.levels = Levels()
+        self.debts: list[Any] = []
+        self.prepared: dict[str, Any] = {}
+        self.turn = turn_for(driver.is_async, self._after_turn)
+        self.dirty = False
+        self._loop = asyncio.get_running_loop() if driver.is_async else None
+        self._record = record
+        self._fuse = fuse
+        self._broken = ""
+        self._over = False
+        self._ended = False
+        self._end_lock = Lock()
+
+    # -- beginning
+
+    def begin(self) -> None:
+        """Open the real transaction and light the fuse. Whatever fails here refuses the lease."""
+        if self._fuse is None:
+            self.driver.hold_open(self.connection)
+            for statement in postgres_setup(self.context.mode is Mode.READ_ONLY):
+                self.run(statement)
+        else:
+            self._begin_sqlite(self._fuse)
+        if not self.driver.in_transaction(self.connection):
+            raise EffectRefusedError("mirrorproof could not open a transaction for a mirrored request")
+
+    def _begin_sqlite(self, fuse: SqliteFuse) -> None:
+        fuse.phase = Phase.BEGINNING
+        self.driver.hold_open(self.connection)
+        self.run(f"PRAGMA busy_timeout = {SQLITE_BUSY_LIMIT_S * 1000:.0f}")
+        if self.context.mode is Mode.READ_ONLY:
+            self.run("PRAGMA query_only = ON")
+        if not self.driver.in_transaction(self.connection):
+            self.run("BEGIN")
+        fuse.phase = Phase.LIT
+
+    def run(self, statement: str) -> None:
+        """A statement of our own."""
+        cursor = self.connection.cursor()
+        try:
+            cursor.execute(statement)
+        finally:
+            cursor.close()
+
+    def steer(self, statements: Iterable[str]) -> None:
+        """Savepoints. One that fails leaves the stack and the server apart, so it breaks the lease."""
+        try:
+            for statement in statements:
+                self.run(statement)
+        except BaseException as error:
+            self.give_up(error)
+            raise
+
+    def check_constraints(self) -> None:
+        """Raise what a commit would raise."""
+        if self.driver.postgres and self.dirty:
+            self.run(CHECK_CONSTRAINTS)
+
+    def refresh(self) -> None:
+        """SQLite, between transactions that wrote nothing: see what others committed, as v1 would.
+
+        A snapshot kept from before another's commit can also never be written on (SQLITE_BUSY_SNAPSHOT).
+        """
+        if self._fuse is None or self.dirty or self.levels.stack:
+            return
+        self._fuse.phase = Phase.ENDING
+        try:
+            self.connection.rollback()
+            self._fuse.phase = Phase.BEGINNING
+            self.run("BEGIN")
+        except BaseException as error:
+            self.give_up(error)
+            raise
+        finally:
+            self._fuse.phase = Phase.LIT
+
+    # -- its state
+
+    @property
+    def over(self) -> bool:
+        """Whether the request has ended."""
+        return self._over or self.context.ended
+
+    def stands(self) -> bool:
+        """Whether statements can still be run."""
+        return not (self._broken or self._ended or self.over) and self.driver.in_transaction(self.connection)
+
+    def require(self, kind: str, target: str, summary: str) -> None:
+        """Raise unless statements can still be run."""
+        if self.over:
+            self.context.refuse(kind or "sql.other", target, summary, digest_of(kind, target, summary))
+        if not self._broken and not self.driver.in_transaction(self.connection):
+            self._lose()
+        if self._broken:
+            raise EffectRefusedError(f"{summary}: {self._broken}")
+
+    def give_up(self, error: BaseException) -> None:
+        """Our own statement failed."""
+        self._broken = self._broken or f"the mirrored request's transaction was given up after {error!r}"
+
+    def judge(self, error: BaseException) -> None:
+        """Look at the connection after an application's statement failed."""
+        state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+        if state in _YIELD_STATES or "database is locked" in str(error):
+            self._yielded()
+        if not self.driver.in_transaction(self.connection):
+            self._lose()
+            raise EffectRefusedError(self._broken) from error
+
+    def _lose(self) -> None:
+        if self.driver.closed(self.connection):
+            self._yielded()
+            self._broken = "the mirrored request's transaction was ended so that others need not wait"
+        else:
+            self._broken = "the mirrored request's transaction ended by a way that mirrorproof does not know"
+
+    def _yielded(self) -> None:
+        if self.context.in_request:
+            self.context.yielded = True
+            self.context.ledger.yield_all()
+
+    def publish(self, found: Iterable[Found]) -> None:
+        """Effects that have now happened, as the application sees it."""
+        outcome = Outcome.YIELDED if self.context.yielded else Outcome.SUPPRESSED
+        for each in found:
+            self.context.record(each.kind, each.target, each.summary, each.digest, outcome)
+
+    # -- ending
+
+    def end(self) -> None:
+        """Roll back and close. From any thread; does not wait long for a statement that still runs."""
+        self._over = True
+        if self._loop is not None and self._elsewhere():
+            self._loop.call_soon_threadsafe(self._end_in_turn)
+        else:
+            self._end_in_turn()
+
+    def _elsewhere(self) -> bool:
+        if self._loop is None or not self._loop.is_running():
+            return False
+        try:
+            return asyncio.get_running_loop() is not self._loop
+        except RuntimeError:
+            return True
+
+    def _end_in_turn(self) -> None:
+        if self.turn.mine or not self.turn.try_call(_END_PATIENCE_S, self._close):
+            self._quietly(lambda: self.driver.interrupt(self.connection))
+
+    def _after_turn(self) -> None:
+        if self._over and not self._ended:
+            self.turn.try_call(_END_PATIENCE_S, self._close)
+
+    def _close(self) -> None:
+        with self._end_lock:
+            if self._ended:
+                return
+            self._ended = True
+        if self._fuse is not None:
+            self._fuse.phase = Phase.ENDING
+        if self.driver.is_async:
+            self._quietly(lambda: self.driver.cut(self.connection))
+        else:
+            self._quietly(self.connection.rollback)
+            self._quietly(self._record.close)
+
+    def _quietly(self, call: Any) -> None:
+        try:
+            call()
+        except Exception:
+            _log.exception("mirrorproof could not end a mirrored request's connection in good order")

@@ -1,0 +1,180 @@
+"""Observing: SQLAlchemy's events become effects, on live connections and on shields.
+
+Theory of operation. A statement that succeeded is noted; on a shield its checkout keeps the note until the
+application commits, on a live connection a buffer here does, following SQLAlchemy's own events, so that
+what was rolled back is never reported. On a connection with autocommit a note counts at once. A live
+connection that a mirrored request got hold of (opened before it, kept in a global) is refused.
+
+What a live request writes past SQLAlchemy, through a raw DBAPI cursor, is not seen.
+
+Knows SQLAlchemy's events. Must not know pools or drivers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine
+
+from mirrorproof.context import Action, MirrorContext, current
+from mirrorproof.errors import EffectRefusedError
+from mirrorproof.exchange import Outcome
+from mirrorproof.failsafe import failsafe
+from mirrorproof.guards.sqlalchemy.effects import Found
+from mirrorproof.guards.sqlalchemy.granting import CONNECTION, finder_of
+from mirrorproof.guards.sqlalchemy.shield import ShieldCursor
+from mirrorproof.guards.sqlalchemy.statement import Control, read
+from mirrorproof.ledger import digest_of
+
+__all__ = ["Observer"]
+
+
+class _Buffer:
+    """What a live connection's transaction did so far, with marks for its savepoints."""
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[MirrorContext, Found]] = []
+        self.marks: dict[str, int] = {}
+
+    def back_to(self, savepoint: str) -> None:
+        del self.notes[self.marks.get(savepoint, 0) :]
+
+    def flush(self) -> None:
+        notes, self.notes = self.notes, []
+        self.marks.clear()
+        for context, found in notes:
+            context.record(found.kind, found.target, found.summary, found.digest, Outcome.EXECUTED)
+
+    def drop(self) -> None:
+        self.notes.clear()
+        self.marks.clear()
+
+
+# Transactions that the application ends by text, which SQLAlchemy has no event for.
+_BY_TEXT: Final = {Control.COMMIT: _Buffer.flush, Control.ROLLBACK: _Buffer.drop}
+
+
+class Observer:
+    """The listeners, for all engines at once."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._buffers: WeakKeyDictionary[Connection, _Buffer] = WeakKeyDictionary()
+        self._reported: Any = None
+        self._listeners: dict[str, Callable[..., None]] = {
+            "before_cursor_execute": self._before,
+            "after_cursor_execute": self._after,
+            "commit": lambda connection: self._with(connection, _Buffer.flush),
+            "rollback": lambda connection: self._with(connection, _Buffer.drop),
+            "savepoint": self._mark,
+            "rollback_savepoint": lambda connection, name, _: self._with(connection, _Buffer.back_to, name),
+            "commit_twophase": lambda connection, *_: self._with(connection, _Buffer.flush),
+            "rollback_twophase": lambda connection, *_: self._with(connection, _Buffer.drop),
+        }
+
+    def listen(self) -> None:
+        """Start."""
+        for name, listener in self._listeners.items():
+            event.listen(Engine, name, listener)
+
+    def stop(self) -> None:
+        """Stop, and forget what is not committed."""
+        for name, listener in self._listeners.items():
+            event.remove(Engine, name, listener)
+        self._buffers.clear()
+
+    # -- statements
+
+    def _before(  # noqa: PLR0917 - SQLAlchemy's signature, as is _after's
+        self, connection: Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+    ) -> None:
+        if isinstance(cursor, ShieldCursor):
+            cursor.announced = True
+            self._refuse_in_read_only(cursor, statement, parameters, context)
+            return
+        mirror = current()
+        if mirror is None or mirror.action(CONNECTION) in (Action.EXECUTE, Action.OBSERVE):
+            return
+        label = read(statement)
+        summary = f"{label.verb} {label.target} on a connection from outside the request".strip()
+        kind = label.kind or CONNECTION
+        mirror.record(kind, label.target, summary, digest_of(kind, label.target, summary), Outcome.BLOCKED)
+        raise EffectRefusedError(
+            "a mirrored request used a database connection that was opened outside of it; open it inside"
+        )
+
+    def _refuse_in_read_only(
+        self, cursor: ShieldCursor, statement: str, parameters: Any, context: Any
+    ) -> None:
+        mirror = cursor.checkout.lease.context
+        if mirror.action("sql.write") is not Action.REFUSE or mirror.ended:
+            return
+        for found in finder_of(mirror, self._now).in_context(context, statement, parameters):
+            mirror.refuse(found.kind, found.target, found.summary, found.digest)
+
+    def _after(  # noqa: PLR0917
+        self, connection: Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+    ) -> None:
+        if isinstance(cursor, ShieldCursor):
+            if cursor.announced:
+                self._note_suppressed(cursor, context, statement, parameters)
+            cursor.announced = False
+            return
+        live = current()
+        if live is not None and live.action("sql.write") is Action.OBSERVE:
+            failsafe(
+                "note a live statement", live.counters, self._note, live, connection, context, statement,
+                parameters,
+            )  # fmt: skip
+
+    def _note_suppressed(self, cursor: ShieldCursor, context: Any, statement: str, parameters: Any) -> None:
+        mirror = cursor.checkout.lease.context
+        found = failsafe(
+            "note a suppressed statement", mirror.counters, self._find, mirror, context, statement, parameters
+        )
+        cursor.checkout.add(found or ())
+
+    def _find(self, mirror: MirrorContext, context: Any, statement: str, parameters: Any) -> list[Found]:
+        # `insertmanyvalues` sends one execution in several batches, and each of them comes by here.
+        if context is not None and getattr(context, "_mirrorproof_noted", False):
+            return []
+        found = finder_of(mirror, self._now).in_context(context, statement, parameters)
+        if context is not None and found:
+            context._mirrorproof_noted = True
+        return found
+
+    def _note(
+        self, live: MirrorContext, connection: Connection, context: Any, statement: str, parameters: Any
+    ) -> None:
+        found = self._find(live, context, statement, parameters)
+        if found:
+            buffer = self._buffers.setdefault(connection, _Buffer())
+            buffer.notes += [(live, each) for each in found]
+            if _autocommits(connection):
+                buffer.flush()
+        elif (control := read(statement).control) in _BY_TEXT:
+            self._with(connection, _BY_TEXT[control])
+
+    # -- transactions
+
+    def _mark(self, connection: Connection, name: str) -> None:
+        buffer = self._buffers.get(connection)
+        if buffer is None:
+            buffer = self._buffers[connection] = _Buffer()
+        buffer.marks[name] = len(buffer.notes)
+
+    def _with(self, connection: Connection, what: Callable[..., None], *args: Any) -> None:
+        buffer = self._buffers.get(connection)
+        if buffer is not None:
+            what(buffer, *args)
+
+
+def _autocommits(connection: Connection) -> bool:
+    check = getattr(connection, "_is_autocommit_isolation", None)
+    if check is not None:
+        return bool(check())
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"

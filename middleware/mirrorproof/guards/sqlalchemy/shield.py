@@ -1,0 +1,334 @@
+"""The shield: a DBAPI connection that looks like the driver's and keeps within its lease.
+
+Theory of operation. SQLAlchemy's pool, its dialects and the application meet a proxy. Whatever begins,
+ends or configures a transaction is answered by the checkout, every other statement goes through it, and
+everything else is the real connection's. What still reaches the real one by a way that is not covered
+here runs inside the lease's transaction and meets its fuse: it may fail, but it does not last.
+
+Knows DBAPI connections and cursors of the drivers covered. Must not know SQLAlchemy's engines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy.util.concurrency import in_greenlet
+
+from mirrorproof.errors import EffectRefusedError
+from mirrorproof.guards.sqlalchemy.checkout import Checkout
+from mirrorproof.guards.sqlalchemy.effects import Finder, Found
+from mirrorproof.guards.sqlalchemy.statement import Control, Statement, as_text, read, read_script
+
+__all__ = ["Proxy", "ShieldConnection", "ShieldCursor"]
+
+_SETTINGS: Final = frozenset({"autocommit", "isolation_level", "readonly", "read_only", "deferrable"})
+_SETTERS: Final = frozenset({"set_" + name for name in _SETTINGS} | {"set_session"})
+_REFUSED: Final = frozenset({"set_authorizer", "deserialize", "reset", "tpc_recover", "cancel_safe"})
+
+
+class Proxy:
+    """Everything that is not answered here is the real object's, its class included."""
+
+    _own: frozenset[str] = frozenset({"_real"})
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_shield"):
+            raise AttributeError(name)
+        return getattr(self._real, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._own:
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._real, name, value)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return type(self._real)
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._real)
+
+    def __next__(self) -> Any:
+        return next(self._real)
+
+
+class ShieldCursor(Proxy):
+    """A cursor. `announced` is set while SQLAlchemy itself reports what it executes."""
+
+    _own = frozenset({"_real", "_shield", "announced"})
+
+    def __init__(self, real: Any, shield: ShieldConnection) -> None:
+        super().__init__(real)
+        self._shield = shield
+        self.announced = False
+
+    @property
+    def connection(self) -> Any:
+        """The shield, not the connection behind it."""
+        return self._shield
+
+    @property
+    def checkout(self) -> Checkout:
+        """The part of the lease that this cursor belongs to."""
+        return self._shield._checkout
+
+    def execute(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
+        """One statement, or a script that steers transactions, statement by statement."""
+        result = None
+        for statement in self._statements(operation, any(args) or bool(kwargs)):
+            self.announced = self.announced and statement.whole
+            result = self._run(
+                statement, operation if statement.whole else statement.text,
+                lambda sql: self._real.execute(sql, *args, **kwargs), args[0] if args else None,
+            )  # fmt: skip
+        return self if result is self._real else result
+
+    def _statements(self, operation: Any, with_parameters: bool) -> list[Statement]:
+        text = as_text(operation, self._shield._real)
+        if ";" in text and not with_parameters:
+            parts = read_script(text)
+            if len(parts) > 1 and any(part.control is not Control.NONE for part in parts):
+                return list(parts)
+        return [read(text)]
+
+    def executemany(self, operation: Any, rows: Any, *args: Any, **kwargs: Any) -> Any:
+        """A statement for each row."""
+        rows = list(rows)
+        result = self._run(
+            self._read(operation), operation,
+            lambda sql: self._real.executemany(sql, rows, *args, **kwargs), rows,
+        )  # fmt: skip
+        return self if result is self._real else result
+
+    def executescript(self, script: str) -> Any:
+        """sqlite3's: it commits first, and the script then runs without a transaction of the driver's."""
+        checkout = self.checkout
+        checkout.commit()
+        before, checkout.autocommit = checkout.autocommit, True
+        try:
+            for statement in read_script(script):
+                self._run(statement, statement.text, self._real.execute, None)
+        finally:
+            checkout.autocommit = before
+        return self
+
+    def callproc(self, name: str, *args: Any) -> Any:
+        """A procedure or function by its name."""
+        statement = Statement(f"CALL {name}", "CALL", "sql.call", name)
+        call = self._real.callproc
+        return self._run(statement, name, lambda sql: call(sql, *args), args[0] if args else None)
+
+    def copy_expert(self, sql: Any, *args: Any, **kwargs: Any) -> Any:
+        """psycopg2's COPY."""
+        return self._run(
+            self._read(sql), sql, lambda text: self._real.copy_expert(text, *args, **kwargs), None
+        )
+
+    def copy_from(self, file: Any, table: str, *args: Any, **kwargs: Any) -> Any:
+        """psycopg2's COPY FROM."""
+        return self._run(
+            read(f"COPY {table} FROM STDIN"), table,
+            lambda name: self._real.copy_from(file, name, *args, **kwargs), None,
+        )  # fmt: skip
+
+    @contextmanager
+    def copy(self, statement: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """psycopg's COPY: the block feeds it."""
+        label = self._read(statement)
+        block = self.checkout.whole(label, lambda: self._shield.found(label, None))
+        with block, self._real.copy(statement, *args, **kwargs) as copy:
+            yield copy
+
+    def _read(self, operation: Any) -> Statement:
+        return read(as_text(operation, self._shield._real))
+
+    def _run(self, statement: Statement, sql: Any, call: Callable[[Any], Any], parameters: Any) -> Any:
+        announced = self.announced
+        return self.checkout.perform(
+            statement,
+            lambda instead: call(sql) if instead is None else self._real.execute(instead),
+            lambda: [] if announced else self._shield.found(statement, parameters),
+            announced=announced,
+        )
+
+    def __exit__(self, *_: Any) -> None:
+        self._real.close()
+
+
+class ShieldConnection(Proxy):
+    """A connection. Made by a pool of one lease; `close` ends the checkout, never the connection."""
+
+    _own = frozenset({"_real", "_checkout", "_finder", "_settings", "_xid", "_prepared", "_on_close"})
+
+    def __init__(self, checkout: Checkout, finder: Finder, on_close: Callable[[], None]) -> None:
+        super().__init__(checkout.lease.connection)
+        self._checkout = checkout
+        self._finder = finder
+        self._on_close = on_close
+        self._settings: dict[str, Any] = {}
+        self._xid = ""
+        self._prepared = False
+
+    def found(self, statement: Statement, parameters: Any) -> list[Found]:
+        """The effects of a statement that SQLAlchemy does not report."""
+        return self._finder.in_text(statement, parameters)
+
+    @property
+    def shield_parts(self) -> tuple[Checkout, Finder]:
+        """What a driver's shield is made of."""
+        return self._checkout, self._finder
+
+    # -- statements
+
+    def cursor(self, *args: Any, **kwargs: Any) -> Any:
+        """A cursor behind the same shield."""
+        self._checkout.lease.require("sql.connection", "", "cursor")
+        return ShieldCursor(self._real.cursor(*args, **kwargs), self)
+
+    def execute(self, *args: Any, **kwargs: Any) -> Any:
+        """The drivers' short way."""
+        return self.cursor().execute(*args, **kwargs)
+
+    def executemany(self, *args: Any, **kwargs: Any) -> Any:
+        """The drivers' short way."""
+        return self.cursor().executemany(*args, **kwargs)
+
+    def executescript(self, script: str) -> Any:
+        """The drivers' short way."""
+        return self.cursor().executescript(script)
+
+    # -- transactions
+
+    def commit(self) -> None:
+        """The application's commit."""
+        self._checkout.commit()
+
+    def rollback(self) -> None:
+        """The application's rollback."""
+        self._checkout.rollback()
+
+    def close(self) -> None:
+        """End the checkout; the lease goes on."""
+        self._checkout.rollback()
+        self._on_close()
+
+    def terminate(self) -> None:
+        """What a pool does to an async connection in doubt, also where nothing can be awaited."""
+        if in_greenlet():
+            self._checkout.rollback()
+        else:
+            self._checkout.owe()
+        self._on_close()
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if kind is None:
+            self.commit()
+        else:
+            self.rollback()
+
+    @contextmanager
+    def transaction(self, *_: Any, **__: Any) -> Iterator[Any]:
+        """psycopg's block: a transaction, or a savepoint within one."""
+        block = self._checkout.enter_block()
+        try:
+            yield self
+        except BaseException:
+            self._checkout.leave_block(block, commit=False)
+            raise
+        self._checkout.leave_block(block, commit=True)
+
+    # -- settings: the lease keeps its own, the application sees those that it set
+
+    def _set(self, name: str, value: Any) -> None:
+        checkout = self._checkout
+        meant = checkout.lease.driver.autocommit_meant(name, value)
+        if checkout.lease.driver.rolls_back_on_setting and name == "set_isolation_level":
+            checkout.rollback()
+        if meant is not None:
+            checkout.autocommit = meant
+        self._settings[name.removeprefix("set_")] = value
+
+    def _get(self, name: str) -> Any:
+        if name == "autocommit":
+            return self._checkout.autocommit
+        return self._settings[name] if name in self._settings else getattr(self._real, name)
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in _SETTINGS:
+            return object.__getattribute__(self, "_get")(name)
+        return object.__getattribute__(self, name)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _SETTERS:
+            return lambda value=None, *_, **__: self._set(name, value)
+        if name in _REFUSED:
+            raise EffectRefusedError(f"a mirrored request may not use {name} of its connection")
+        return super().__getattr__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _SETTINGS:
+            self._set(name, value)
+        else:
+            super().__setattr__(name, value)
+
+    # -- what leads around the shield
+
+    @property
+    def driver_connection(self) -> Any:
+        """The driver's own connection, behind a shield as well."""
+        from mirrorproof.guards.sqlalchemy.driver_shield import shield_driver
+
+        return shield_driver(self)
+
+    @property
+    def _connection(self) -> Any:
+        # Where SQLAlchemy's asyncio adapters keep it, and its dialects look for it.
+        return self.driver_connection if self._checkout.lease.driver.is_async else self._real._connection
+
+    def run_async(self, function: Callable[[Any], Any]) -> Any:
+        """SQLAlchemy's way to await something with the driver's own connection."""
+        from mirrorproof.guards.sqlalchemy.drivers import await_here
+
+        return await_here(function(self.driver_connection))
+
+    # -- two-phase commit, as psycopg and psycopg2 offer it
+
+    def tpc_begin(self, xid: Any) -> None:
+        """Begin, under a name."""
+        self._xid = str(xid)
+        self._checkout.begin()
+
+    def tpc_prepare(self) -> None:
+        """The first phase."""
+        self._checkout.prepare(self._xid)
+        self._prepared = True
+
+    def tpc_commit(self, xid: Any = None) -> None:
+        """The second phase, or the only one."""
+        self._finish(xid, commit=True)
+
+    def tpc_rollback(self, xid: Any = None) -> None:
+        """Undo, before or after the first phase."""
+        self._finish(xid, commit=False)
+
+    def tpc_recover(self) -> list[Any]:
+        """What waits for its second phase in this request."""
+        return list(self._checkout.prepared())
+
+    def _finish(self, xid: Any, *, commit: bool) -> None:
+        prepared, self._prepared = self._prepared, False
+        if prepared or xid is not None:
+            self._checkout.decide(self._xid if xid is None else str(xid), commit=commit)
+        elif commit:
+            self.commit()
+        else:
+            self.rollback()

@@ -1,0 +1,117 @@
+"""The console commands `recorder` and `report`: flags in, a plain function called, one outcome.
+
+Knows click. What is heavy or optional is imported inside the commands, so that `--help` works without
+the extra `sidecar`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+from mirrorproof.errors import SettingsError
+from mirrorproof.settings import describe
+
+from mirrorproof_sidecar.settings import RecorderSettings
+
+__all__ = ["recorder", "report"]
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+_HELP = {name: text for name, _, text in describe(RecorderSettings)}
+
+
+def _setting(name: str, **more: Any) -> Callable[[C], C]:
+    flag = "--" + name.replace("_", "-")
+    return click.option(flag, name, help=f"{_HELP[name]} [MIRRORPROOF_{name.upper()}]", **more)
+
+
+@click.command()
+@_setting("listen", metavar="HOST:PORT")
+@_setting("store", metavar="URL")
+@_setting("rules", metavar="FILE")
+@_setting("retention_s", type=float)
+@_setting("expire_after_s", type=float)
+@_setting("settle_s", type=float)
+@_setting("match_sample", type=float)
+@_setting("log_level", metavar="LEVEL")
+@click.option("--log-format", type=click.Choice(["plain", "json"]), default="plain", show_default=True,
+              help="How log lines look.")  # fmt: skip
+def recorder(log_format: str, **flags: Any) -> None:
+    """Take exchanges in, pair and compare them, and answer what came of it.
+
+    Every setting is also a variable MIRRORPROOF_<NAME> and a key of the table [recorder] in the TOML file
+    that MIRRORPROOF_CONFIG names. The tokens are set there only, so that they show in no process list.
+    """
+    with _told():
+        settings = RecorderSettings.load(**flags)
+    _log_to_stderr(settings.log_level, log_format)
+    with _told():
+        from mirrorproof_sidecar.recorder import serve
+
+        asyncio.run(serve(settings))
+
+
+@click.command()
+@click.option("--recorder", "url", metavar="URL", help="The recorder. [MIRRORPROOF_RECORDER]")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--settle/--no-settle", default=True, show_default=True,
+              help="Have the recorder settle first what has arrived.")  # fmt: skip
+@click.option("--width", type=click.IntRange(60, 400), help="Columns of the text; those of the terminal.")
+def report(url: str | None, form: str, settle: bool, width: int | None) -> None:
+    """Print what a recorder knows: pairs, differences, noise, suppressed effects, and what is missing."""
+    where = url or os.environ.get("MIRRORPROOF_RECORDER") or "http://127.0.0.1:9600"
+    with _told():
+        from mirrorproof_sidecar.report import ReportError, fetch_summary, render_text
+
+        token = os.environ.get("MIRRORPROOF_READ_TOKEN") or os.environ.get("MIRRORPROOF_TOKEN")
+        try:
+            summary = asyncio.run(fetch_summary(where, token=token, settle=settle))
+        except ReportError as error:
+            raise click.ClickException(str(error)) from error
+        if form == "json":
+            click.echo(json.dumps(summary, indent=2))
+        else:
+            colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+            click.echo(render_text(summary, width=width, colour=colour), nl=False)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Errors that the user can mend, as one sentence."""
+    try:
+        yield
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"{error.name} is missing: pip install 'mirrorproof[sidecar]' brings what this command needs"
+        ) from error
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"), "level": record.levelname,
+            "logger": record.name, "message": record.getMessage(),
+        }  # fmt: skip
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def _log_to_stderr(level: str, form: str) -> None:
+    handler = logging.StreamHandler()
+    plain = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(_JsonLines() if form == "json" else plain)
+    logging.basicConfig(level=level.upper(), handlers=[handler])
+    logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -1,0 +1,40 @@
+"""`compare`: two exchanges and the rules in, a `Comparison` out.
+
+Knows the parts of a comparison and their order. Must not know how a part is compared.
+"""
+
+from __future__ import annotations
+
+from mirrorproof.exchange import Exchange
+
+from mirrorproof_sidecar.compare.answers import compare_headers, compare_status
+from mirrorproof_sidecar.compare.bodies import compare_bodies
+from mirrorproof_sidecar.compare.captured import captured
+from mirrorproof_sidecar.compare.effects import compare_effects
+from mirrorproof_sidecar.compare.found import Found
+from mirrorproof_sidecar.compare.model import Comparison
+from mirrorproof_sidecar.compare.rules import Rules, matcher_for
+
+__all__ = ["compare"]
+
+
+def compare(primary: Exchange, shadow: Exchange, rules: Rules) -> Comparison:
+    """What differs between the two answers, and in what the two versions wrote. Pure; never raises."""
+    request = primary.request
+    found = Found(matcher_for(rules, f"{request.method} {request.route or request.path}"))
+    found.part(found.at("status"), lambda: compare_status(primary, shadow, found))
+    _compare_responses(primary, shadow, found)
+    found.part(found.at("effects"), lambda: compare_effects(primary, shadow, found))
+    return found.comparison()
+
+
+def _compare_responses(primary: Exchange, shadow: Exchange, found: Found) -> None:
+    one, other = primary.response, shadow.response
+    if one is None or other is None:
+        sides = [name for name, side in (("primary", one), ("shadow", other)) if side is None]
+        text = f"no response on the {' and the '.join(sides)} side: headers and body were not compared"
+        found.remark(found.at("status"), text)
+        return
+    found.part(found.at("headers"), lambda: compare_headers(one, other, found))
+    bodies = captured("primary", primary, one), captured("shadow", shadow, other)
+    found.part(found.at("body"), lambda: compare_bodies(*bodies, found))

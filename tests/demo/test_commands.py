@@ -1,0 +1,62 @@
+"""The command line: what it refuses, and how it says so."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from mirrorproof_demo.commands import demo
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(demo, list(arguments))
+    return result.exit_code, result.output
+
+
+def test_help_says_what_the_exit_status_means() -> None:
+    status, text = run("--help")
+    assert status == 0
+    assert "Exits with 0 if the proof holds" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--reqests", "5"], "--requests"),
+        (["--requests", "3"], "20"),
+        (["--requests", "many"], "many"),
+        (["--format", "xml"], "json"),
+        (["--database", "mysql://u@h/d"], "sqlite:/// or postgresql://"),
+        (["--database", "sqlite://"], "needs a file"),
+        (["--database", "not a url"], "give a sqlite:/// or postgresql:// URL"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_starts(arguments: list[str], words: str) -> None:
+    status, text = run(*arguments)
+    assert status == 2, text
+    assert words in text
+    assert "Traceback" not in text
+
+
+def test_an_existing_file_is_not_taken_for_a_database(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.db"
+    mine.write_text("precious")
+    status, text = run("--database", f"sqlite:///{mine}")
+    assert (status, mine.read_text()) == (2, "precious")
+    assert "already there" in text
+
+
+def test_a_database_that_does_not_answer_is_told_in_a_sentence() -> None:
+    status, text = run("--database", "postgresql://nobody@127.0.0.1:1/none")
+    assert status == 1
+    assert "127.0.0.1" in text
+    assert "Traceback" not in text
+
+
+def test_missing_extras_are_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mirrorproof_demo.run", None)
+    status, text = run()
+    assert status == 1
+    assert "pip install 'mirrorproof[demo]'" in text

@@ -32,7 +32,7 @@ bench: $(STAMP) ## Measure the middleware beside its peers, in one run
 	$(BIN)/python -m benchmarks.middleware $(ARGS)
 
 manifests: $(STAMP) ## Render envoyfilters/*.yaml anew
-	$(BIN)/python -m mirrorproof_istio
+	$(BIN)/python -m mirrorproof_istio envoyfilters/mirror-port.yaml
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
+_NEEDED = (
+    "aiohttp", "aiosqlite", "asyncpg", "envoy", "httpx", "locust", "opentelemetry.instrumentation.asgi",
+    "opentelemetry.sdk", "psycopg", "rich", "sqlalchemy", "starlette", "uvicorn",
+)  # fmt: skip
 _MIN_REQUESTS = 20  # fewer never come to an order
 
 
@@ -55,16 +60,18 @@ def demo(
 
     Exits with 0 if the proof holds, with 1 and the reasons if it does not.
     """
-    try:
-        from mirrorproof_demo.run import Wish
-    except ImportError as error:
-        raise click.ClickException(f"{error}; the demo needs pip install 'mirrorproof[demo]'") from error
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        told = f"{', '.join(missing)} cannot be imported; the demo needs pip install 'mirrorproof[demo]'"
+        raise click.ClickException(told)
+    from mirrorproof_demo.run import Wish
+
     wish = Wish(requests=requests, seed=seed, database=database, guards=not without_guards)
     sys.exit(_run(wish, style, serve))
 
 
 def _run(wish: Wish, style: str, serve: bool) -> int:
-    from mirrorproof_demo.run import clean_environment, run_demo
+    from mirrorproof_demo.run import WishError, clean_environment, run_demo
     from mirrorproof_demo.supervisor import StartError, Supervisor
 
     try:
@@ -80,7 +87,7 @@ def _run(wish: Wish, style: str, serve: bool) -> int:
                 _keep_serving(stand, supervisor)
     except StartError as error:
         raise click.ClickException(str(error)) from error
-    except ValueError as error:
+    except WishError as error:
         raise click.UsageError(str(error)) from error
     except KeyboardInterrupt:
         click.echo("interrupted; everything that was started has ended", err=True)

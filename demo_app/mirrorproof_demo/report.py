@@ -65,13 +65,15 @@ def _endpoints(endpoints: Iterable[Mapping[str, Any]]) -> RenderableType:
 
 
 def _planted(proof: Proof) -> RenderableType:
-    table = _table("", "what", "endpoint", "path", ">pairs", "v1 → v2")
+    # Two lines each rather than columns: paths and values are long, and terminals are not.
+    table = _table("", "")
+    table.show_header = False
     for sought in proof.planted:
         one = sought.planted
-        change = _change(sought.example) if sought.example else one.words
-        path = str(sought.example.get("path", one.path))
-        state = _FOUND if sought.found else _MISSED
-        table.add_row(state, one.name, one.endpoint, _plain_path(path), str(sought.pairs), change)
+        head = Text.assemble((one.name, "bold"), f" - {one.endpoint}, {sought.pairs} pairs\n")
+        path = _plain_path(str(sought.example.get("path", one.path)))
+        detail = _change(sought.example) if sought.example else one.words
+        table.add_row(_FOUND if sought.found else _MISSED, head + Text(f"{path}  {detail}"))
     return table
 
 
@@ -91,10 +93,10 @@ def _noise(ignored: Iterable[Mapping[str, Any]]) -> RenderableType:
 
 
 def _suppressed(effects: Iterable[Mapping[str, Any]]) -> RenderableType:
-    table = _table(">count", "kind", "target")
+    table = _table(">count", "kind", "target", "outcome")
     for one in effects:
         if one["side"] == "shadow" and one["outcome"] != "executed":
-            table.add_row(str(one["count"]), one["kind"], one["target"])
+            table.add_row(str(one["count"]), one["kind"], one["target"], one["outcome"])
     return table if table.row_count else Text("none", "bold red")
 
 
@@ -102,6 +104,8 @@ def _completeness(proof: Proof) -> RenderableType:
     figures, held = proof.figures(), proof.evidence.summary["completeness"]
     unpaired = ", ".join(f"{count} {reason}" for reason, count in figures["unpaired_by"].items() if count)
     lines = [
+        f"{figures['writes_by_primary']} writes of v1, {figures['effects_suppressed']} side effects of v2 "
+        "that did not happen",
         f"{figures['mirrored']} mirrored = {figures['pairs']} pairs + {figures['unpaired']} unpaired"
         + (f" ({unpaired})" if unpaired else ""),
         f"yielded so that v1 need not wait: {figures['yielded']}; truncated: {held['truncated']}; "

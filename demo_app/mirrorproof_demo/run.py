@@ -21,11 +21,15 @@ from mirrorproof_demo.supervisor import StartError, Supervisor
 from mirrorproof_demo.web import get_json
 from mirrorproof_demo.witness import count_writes, prepare_database
 
-__all__ = ["Teller", "Wish", "clean_environment", "run_demo"]
+__all__ = ["Teller", "Wish", "WishError", "clean_environment", "run_demo"]
 
 _DRAIN_S: Final = 30.0
 _SETTLE_S: Final = 45.0
 _EXPORT_S: Final = 10.0
+
+
+class WishError(Exception):
+    """What the user asked for cannot be done; the text says what can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ def clean_environment() -> dict[str, str]:
 def run_demo(wish: Wish, directory: Path, supervisor: Supervisor, tell: Teller) -> tuple[Proof, Stand]:
     """Start everything, send the requests, and prove. Everything still runs afterwards.
 
-    Raises `StartError` where a process does not do its part, `ValueError` for a wish that cannot be met.
+    Raises `StartError` where a process does not do its part, `WishError` for a wish that cannot be met.
     """
     begun_s = time.monotonic()
     database = wish.database or f"sqlite:///{directory / 'shop.db'}"
@@ -62,6 +66,8 @@ def run_demo(wish: Wish, directory: Path, supervisor: Supervisor, tell: Teller) 
     tell.stage("preparing the database")
     try:
         prepare_database(database)
+    except ValueError as error:
+        raise WishError(str(error)) from error
     except DBAPIError as error:
         raise StartError(f"the database cannot be used: {error.orig}") from error
     tell.stage("starting payments, recorder, v1, v2 and two Envoys")

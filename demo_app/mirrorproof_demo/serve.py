@@ -96,7 +96,6 @@ def _payments() -> Any:
 
 def _shop(options: argparse.Namespace, ports: dict[str, int]) -> tuple[Any, Callable[[], None]]:
     from mirrorproof import MirrorMiddleware
-
     from mirrorproof_demo.shop.app import Shop, create_app
     from mirrorproof_demo.shop.database import open_app_engine
     from mirrorproof_demo.shop.outside import Payments

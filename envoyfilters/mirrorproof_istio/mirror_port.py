@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mirrorproof.decision import PAIR_ID_HEADER
-
 from mirrorproof_istio.filters import MARK, mark_filter, strip_filter
 
 __all__ = [

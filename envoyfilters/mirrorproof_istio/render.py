@@ -42,8 +42,8 @@ def _reason(document: dict[str, Any], plan: MirrorPort) -> str:
         "mirror-strip": "At the edge: nobody outside can set the mark. Applies to the ingress gateway.",
         f"{plan.service}-mirror-port": (
             f"At the workload: strip the mark on every inbound port, then set it on {plan.mirror_port} "
-            "alone. INSERT_FIRST puts the strip before authentication; INSERT_BEFORE the router puts the mark "
-            "last. "
+            "alone. INSERT_FIRST puts the strip before authentication; INSERT_BEFORE the router puts the "
+            "mark last. "
             f"{plan.primary_version} gets the strip as well, and never the mark."
         ),
         plan.mirror_host: (

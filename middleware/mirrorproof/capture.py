@@ -16,7 +16,7 @@ from typing import Final
 
 from mirrorproof.body import BodySample
 from mirrorproof.context import MirrorContext
-from mirrorproof.exchange import EFFECTS_UNOBSERVED, Effect, Exchange, Request, Response
+from mirrorproof.exchange import EFFECTS_UNOBSERVED, YIELDED, Effect, Exchange, Request, Response
 from mirrorproof.redaction import REDACTED, Redactor, UnreadableBodyError
 from mirrorproof.settings import Settings
 from mirrorproof.telemetry import TraceIds
@@ -84,7 +84,7 @@ class Capture:
         if context.ledger.lost:
             notes.append(f"effects_lost:{context.ledger.lost}")
         if context.yielded:
-            notes.append("yielded")
+            notes.append(YIELDED)
         return context.ledger.effects, notes
 
     def _request(self) -> Request:

@@ -18,6 +18,7 @@ from mirrorproof.errors import WireError
 __all__ = [
     "EFFECTS_UNOBSERVED",
     "SCHEMA",
+    "YIELDED",
     "Batch",
     "Effect",
     "Exchange",
@@ -32,6 +33,8 @@ __all__ = [
 SCHEMA: Final = 1
 EFFECTS_UNOBSERVED: Final = "effects_unobserved"
 """Note on an exchange whose process did not look at its effects: an empty list then means nothing."""
+YIELDED: Final = "yielded"
+"""Note on an exchange whose work was given up so that v1 need not wait."""
 
 Id = Annotated[str, Meta(min_length=1, max_length=256)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -112,6 +115,11 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: str | None = None
     span_id: str | None = None
     notes: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def yielded(self) -> bool:
+        """Whether the request's work was given up: its answer then says nothing about the version."""
+        return YIELDED in self.notes or any(effect.outcome is Outcome.YIELDED for effect in self.effects)
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:

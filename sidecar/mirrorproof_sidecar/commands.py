@@ -16,21 +16,22 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
+
 from mirrorproof.errors import SettingsError
 from mirrorproof.settings import describe
-
 from mirrorproof_sidecar.settings import RecorderSettings
 
 __all__ = ["recorder", "report"]
 
 C = TypeVar("C", bound=Callable[..., Any])
 
-_HELP = {name: text for name, _, text in describe(RecorderSettings)}
+_HELP = {name: (default, text) for name, default, text in describe(RecorderSettings)}
 
 
 def _setting(name: str, **more: Any) -> Callable[[C], C]:
-    flag = "--" + name.replace("_", "-")
-    return click.option(flag, name, help=f"{_HELP[name]} [MIRRORPROOF_{name.upper()}]", **more)
+    flag, (default, text) = "--" + name.replace("_", "-"), _HELP[name]
+    shown = "" if default == "None" else f"{default}; "
+    return click.option(flag, name, help=f"{text} [{shown}MIRRORPROOF_{name.upper()}]", **more)
 
 
 @click.command()

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import msgspec
-from mirrorproof.exchange import Exchange
 
+from mirrorproof.exchange import Exchange
 from mirrorproof_sidecar.compare import Comparison, Difference, difference_to_wire
 from mirrorproof_sidecar.pairing import Match
 

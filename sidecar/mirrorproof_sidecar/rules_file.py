@@ -6,7 +6,6 @@ import tomllib
 from pathlib import Path
 
 from mirrorproof.errors import SettingsError
-
 from mirrorproof_sidecar.compare import Rules
 
 __all__ = ["read_rules"]

@@ -12,8 +12,9 @@ from ipaddress import ip_address
 from typing import Annotated, Any
 
 import msgspec
-from mirrorproof.settings import load
 from msgspec import Meta
+
+from mirrorproof.settings import load
 
 __all__ = ["RecorderSettings", "is_loopback", "split_listen"]
 

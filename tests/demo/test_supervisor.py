@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from mirrorproof_demo.supervisor import Child, StartError, Supervisor
 
 FOREVER = "import threading; print('up', flush=True); threading.Event().wait()"

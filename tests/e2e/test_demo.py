@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mirrorproof_demo.planted import LATENCY, PLANTED, Planted
 from otlp_sink import OtlpSink, otlp_sink
+
+from mirrorproof_demo.planted import LATENCY, PLANTED, Planted
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -175,16 +176,15 @@ def test_the_report_for_people_tells_the_whole_story() -> None:
         assert words in run.stdout
 
 
-def test_a_receiver_that_is_down_changes_nothing_but_the_spans() -> None:
-    environment = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1")
+def test_a_receiver_that_is_down_and_settings_of_the_users_change_nothing_but_the_spans(
+    tmp_path: Path,
+) -> None:
+    environment = clean_environment(
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1",
+        MIRRORPROOF_ROLE="shadow",
+        MIRRORPROOF_CONFIG=str(tmp_path / "none.toml"),
+    )
     command = [*COMMAND, "--requests", "40", "--format", "json"]
     ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=250, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert json.loads(ended.stdout)["spans_exported"] == 0
-
-
-def test_settings_of_the_users_do_not_leak_into_the_demo(tmp_path: Path) -> None:
-    environment = clean_environment(MIRRORPROOF_ROLE="shadow", MIRRORPROOF_CONFIG=str(tmp_path / "none.toml"))
-    command = [*COMMAND, "--requests", "40", "--format", "json"]
-    ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=250, check=False)
-    assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -11,6 +11,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 
 import pytest
+
 from mirrorproof.decision import Mark, read_mark
 from mirrorproof_demo.envoy import EDGE, SIDECAR, edge_config, sidecar_config
 from mirrorproof_demo.envoy_process import start_envoy

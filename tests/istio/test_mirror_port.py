@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+
 from mirrorproof_istio import MirrorPort, documents, mark_filter, render, strip_filter
 from mirrorproof_istio.__main__ import main
 from mirrorproof_istio.filters import SPELLINGS

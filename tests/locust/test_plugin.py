@@ -13,6 +13,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+
 from mirrorproof_locust.findings import EXIT_DIFFERENT, EXIT_UNDECIDED, exit_code, quiet, table
 
 LOCUSTFILE = """
@@ -59,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        status, body = 200, b"hello"
+        status, body = 200, b'{"items": [{"sku": "tea-01"}]}'
         if self.path == "/v1/summary":
             self.server.tokens.append(self.headers["authorization"])
             answers = self.server.answers
@@ -199,9 +200,14 @@ def test_a_long_list_of_differences_is_cut_and_says_so() -> None:
     assert "… and 5 more" in table(found)
 
 
-def test_the_example_locustfile_knows_the_plugins_options() -> None:
+def test_the_example_locustfile_sends_exactly_what_it_is_told_to_and_reports(tmp_path: Path) -> None:
     example = Path(__file__).parents[2] / "loadtests" / "locustfile.py"
-    command = [sys.executable, "-m", "locust", "-f", str(example), "--help"]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-    assert "--mirrorproof-recorder" in told
-    assert "--shop-requests" in told
+    with serving(summary(different=1)) as server:
+        command = [sys.executable, "-m", "locust", "-f", str(example), "--headless", "--host", server.url]
+        options = ["--shop-requests", "3", "--shop-progress", "--mirrorproof-recorder", server.url]
+        ended = subprocess.run([*command, *options], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout.splitlines()[-1]) == {
+        "shop_progress": {"sent": 3, "answered": 3, "wrong": 0}
+    }
+    assert "/body/x" in ended.stderr

@@ -13,11 +13,12 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from sqlalchemy import create_engine, make_url, text
+
 from mirrorproof.decision import Mode, Role
 from mirrorproof.exchange import Batch, Exchange, Request, Response, encode_batch
 from mirrorproof_sidecar.recorder import serve
 from mirrorproof_sidecar.settings import RecorderSettings
-from sqlalchemy import create_engine, make_url, text
 
 _numbers = itertools.count(1)
 T0_NS = 1_700_000_000_000_000_000

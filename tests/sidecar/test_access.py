@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mirrorproof_sidecar.recorder.access import Access, Right
 
 TOKENS = Access("all", "read")

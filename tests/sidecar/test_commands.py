@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+
 from mirrorproof_sidecar.commands import recorder, report
 
 
@@ -26,6 +27,7 @@ def test_help_names_each_flag_and_its_variable() -> None:
         (["--listen", "0.0.0.0:1"], "MIRRORPROOF_TOKEN"),
         (["--store", "sqlite:////no/such/folder/x.db"], "/no/such/folder does not exist"),
         (["--settle-s", "-1"], "settle_s"),
+        (["--store", "postgresql://u:hush@127.0.0.1:9/x"], "MIRRORPROOF_STORE: the database cannot be used"),
     ],
 )
 def test_a_mistake_is_one_sentence(flags: list[str], says: str) -> None:
@@ -34,6 +36,7 @@ def test_a_mistake_is_one_sentence(flags: list[str], says: str) -> None:
     assert done.exit_code == 1
     assert done.output.startswith("Error: ")
     assert says in done.output
+    assert "hush" not in done.output
 
 
 def test_a_port_that_is_taken_is_one_sentence(tmp_path: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mirrorproof_sidecar.endpoints import Endpoint, endpoint_of, path_pattern, template_of
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mirrorproof_sidecar.pairing import Match, Seen, Settlement, Side, State, effects, settle
 
 P, S, C = Side.PRIMARY, Side.SHADOW, Side.CONTROL

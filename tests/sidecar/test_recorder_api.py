@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from mirrorproof.decision import Role
-from mirrorproof.exchange import Batch, Exchange, SourceReport, encode_batch
-from mirrorproof_sidecar.compare import DEFAULT_RULES
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import create_engine, make_url, text
+
+from mirrorproof.decision import Role
+from mirrorproof.exchange import Batch, Exchange, Response, SourceReport, encode_batch
+from mirrorproof_sidecar.compare import DEFAULT_RULES
 
 Make = Callable[..., Exchange]
 JSON = {"Content-Type": "application/json"}
@@ -172,6 +174,35 @@ async def test_pairs_are_listed_shown_and_forgotten(client: Any, make_exchange: 
     await client.ask("DELETE", f"/v1/pairs/{pair['id']}", 404)
 
 
+async def test_a_compressed_body_is_shown_unpacked(client: Any, make_exchange: Make) -> None:
+    packed = gzip.compress(b'{"a":1}')
+    response = Response(status=200, headers=[("content-encoding", "gzip")], body=packed)
+    await client.post(make_exchange(response=response), make_exchange("shadow"))
+    await client.summary()
+
+    (pair,) = (await client.get("/v1/pairs"))["pairs"]
+    shown = await client.get(f"/v1/pairs/{pair['id']}")
+    assert shown["primary_exchange"]["response"]["body_text"] == '{"a":1}'
+
+
+async def test_while_the_store_is_gone_answers_say_so(
+    running: Any, fresh_postgres: str, make_exchange: Make
+) -> None:
+    server = make_url(fresh_postgres).set(database="postgres")
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    async with running(store=fresh_postgres) as client:
+        name = make_url(fresh_postgres).database
+        with engine.connect() as connection:
+            connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+        posted = await client.ask("POST", "/v1/exchanges", 503, json=as_json(make_exchange()))
+        assert "store" in posted["error"]
+        await client.get("/readyz", 503)
+        await client.get("/healthz", 200)
+        with engine.connect() as connection:
+            connection.execute(text(f'CREATE DATABASE "{name}"'))
+    engine.dispose()
+
+
 async def test_fields_of_an_endpoint_are_found_by_its_id(client: Any, make_exchange: Make) -> None:
     await client.post(make_exchange(), make_exchange("shadow", body=b'{"a":"1"}'))
     (endpoint,) = (await client.summary())["endpoints"]
@@ -225,11 +256,11 @@ async def test_metrics_count_what_was_compared(client: Any, make_exchange: Make)
     await client.summary()
 
     async with client.session.get("/metrics") as response:
-        text = await response.text()
+        exposed = await response.text()
         assert response.headers["Content-Type"].startswith("text/plain")
     samples = {
         (sample.name, *(sample.labels.get(name) for name in ("route", "side", "result"))): sample.value
-        for family in text_string_to_metric_families(text)
+        for family in text_string_to_metric_families(exposed)
         for sample in family.samples
     }
     assert samples["mirrorproof_pairs_total", "/orders/{id}", None, "different"] == 1

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from mirrorproof.exchange import Batch, Exchange, encode_batch
 from sqlalchemy import make_url
+
+from mirrorproof.exchange import Batch, Exchange, encode_batch
 
 Make = Callable[..., Exchange]
 CODE = "from mirrorproof_sidecar.commands import recorder; recorder()"

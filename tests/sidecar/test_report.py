@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from mirrorproof.exchange import Effect, Exchange, Outcome
 from mirrorproof_sidecar.report import ReportError, fetch_summary, render_text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from mirrorproof.errors import SettingsError
 from mirrorproof.settings import Settings, describe
 from mirrorproof_sidecar.rules_file import read_rules

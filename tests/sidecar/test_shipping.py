@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from mirrorproof_sidecar.shipping import ShippingProcessor
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from mirrorproof_sidecar.shipping import ShippingProcessor
 
 
 class Exporter(SpanExporter):

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import func, select
+
 from mirrorproof.decision import Role
 from mirrorproof.errors import SettingsError
 from mirrorproof.exchange import Batch, Effect, Exchange, Outcome, SourceReport
@@ -23,7 +25,6 @@ from mirrorproof_sidecar.store.rulebook import current_rules, put_rules
 from mirrorproof_sidecar.store.schema import METADATA
 from mirrorproof_sidecar.store.settling import backlog
 from mirrorproof_sidecar.store.summary import fields, summary
-from sqlalchemy import func, select
 
 Make = Callable[..., Exchange]
 
@@ -274,6 +275,16 @@ def test_reports_of_a_source_only_ever_grow(house: House) -> None:
     held = house.summary()["completeness"]
     assert held["seen"] == {"primary": 9, "shadow": 4}
     assert (held["dropped"]["unsent"], held["sources"]) == (2, 2)
+
+
+def test_mad_counters_do_not_overflow_the_sum(house: House) -> None:
+    for source in "abc":
+        counters = {"seen": 2**63 - 1}
+        house.take(
+            source=SourceReport(source_id=source, service="s", version="", role=Role.MIXED, counters=counters)
+        )
+
+    assert house.summary()["completeness"]["seen"]["mixed"] == 3 * 2**48
 
 
 def test_endpoints_are_bounded(store_url: str, make_exchange: Make) -> None:

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from mirrorproof.exchange import Exchange
-from mirrorproof_sidecar.telemetry import Telemetry, wants_export
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from otlp_sink import OtlpSink, attributes, otlp_sink
+
+from mirrorproof.exchange import Exchange
+from mirrorproof_sidecar.telemetry import Telemetry, wants_export
 
 Make = Callable[..., Exchange]
 TRACE = {"primary": ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")}
@@ -21,6 +22,7 @@ TRACE["shadow"] = (TRACE["primary"][0], "00f067aa0ba902b7")
 async def sink(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OtlpSink]:
     async with otlp_sink() as receiver:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_always_off")  # ours does not ask it
         yield receiver
 
 
@@ -101,6 +103,16 @@ async def test_long_values_are_cut_and_many_differences_are_capped(
     assert len(span.events) == 16
     assert max(len(str(value)) for event in span.events for value in attributes(event).values()) <= 256
     assert span.ByteSize() < 20_000
+
+
+async def test_a_mad_clock_does_not_spoil_a_batch(sink: OtlpSink, running: Any, make_exchange: Make) -> None:
+    last = 2**63 - 1
+    async with running() as client:
+        await client.post(*sides(make_exchange, "mad", body=b"[]", started_unix_ns=last, duration_ns=last))
+        await client.post(*sides(make_exchange, "sane", body=b"[]"))
+        await client.summary()
+
+    assert {attributes(span)["mirror.pair_id"] for span in sink.spans} == {"mad", "sane"}
 
 
 async def test_the_summary_and_metrics_count_spans(sink: OtlpSink, running: Any, make_exchange: Make) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
-from mirrorproof import side_effect
 
+from mirrorproof import side_effect
 from mirrorproof_demo.shop.store import Line
 
 __all__ = ["PaymentError", "Payments", "append_to_pick_list"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from mirrorproof.exchange import Exchange, Response
-
 from mirrorproof_sidecar.compare.found import Found
 from mirrorproof_sidecar.compare.model import MISSING, Kind
 

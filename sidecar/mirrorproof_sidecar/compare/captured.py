@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from mirrorproof.exchange import Exchange, Response
-
 from mirrorproof_sidecar.compare.content import codings
 from mirrorproof_sidecar.compare.media import Media, media
 

@@ -6,17 +6,15 @@ is recognised: equal digests are equal effects.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
-from mirrorproof.exchange import EFFECTS_UNOBSERVED, Effect, Exchange, Outcome
-
+from mirrorproof.exchange import EFFECTS_UNOBSERVED, Effect, Exchange
 from mirrorproof_sidecar.compare.align import unequal
 from mirrorproof_sidecar.compare.found import Found, Where
 from mirrorproof_sidecar.compare.model import MISSING, Kind
 
 __all__ = ["compare_effects"]
 
-_YIELDED: Final = Outcome.YIELDED.value
 _Group = tuple[str, str]
 
 
@@ -27,17 +25,9 @@ def compare_effects(primary: Exchange, shadow: Exchange, found: Found) -> None:
     if blind := [name for name, side in sides if EFFECTS_UNOBSERVED in side.notes]:
         found.remark(where, f"not compared: not observed on the {' and the '.join(blind)} side")
         return
-    if yielded := [name for name, side in sides if _yielded(side)]:
-        # What a side would have done after it gave up is not known.
-        found.unknown(where, f"given up on the {' and the '.join(yielded)} side, so that v1 need not wait")
-        return
     one, other = _grouped(primary), _grouped(shadow)
     for group in sorted(one.keys() | other.keys()):
         _compare_group(where.child(group[0]).child(group[1]), one.get(group, []), other.get(group, []), found)
-
-
-def _yielded(exchange: Exchange) -> bool:
-    return _YIELDED in exchange.notes or any(effect.outcome is Outcome.YIELDED for effect in exchange.effects)
 
 
 def _grouped(exchange: Exchange) -> dict[_Group, list[Effect]]:

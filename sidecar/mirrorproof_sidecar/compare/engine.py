@@ -6,7 +6,6 @@ Knows the parts of a comparison and their order. Must not know how a part is com
 from __future__ import annotations
 
 from mirrorproof.exchange import Exchange
-
 from mirrorproof_sidecar.compare.answers import compare_headers, compare_status
 from mirrorproof_sidecar.compare.bodies import compare_bodies
 from mirrorproof_sidecar.compare.captured import captured
@@ -22,6 +21,12 @@ def compare(primary: Exchange, shadow: Exchange, rules: Rules) -> Comparison:
     """What differs between the two answers, and in what the two versions wrote. Pure; never raises."""
     request = primary.request
     found = Found(matcher_for(rules, f"{request.method} {request.route or request.path}"))
+    if yielded := [name for name, side in (("primary", primary), ("shadow", shadow)) if side.yielded]:
+        # An answer from work that was cut off says nothing about the version.
+        given_up = f"given up on the {' and the '.join(yielded)} side, so that v1 need not wait"
+        for part in ("status", "headers", "body", "effects"):
+            found.unknown(found.at(part), given_up)
+        return found.comparison()
     found.part(found.at("status"), lambda: compare_status(primary, shadow, found))
     _compare_responses(primary, shadow, found)
     found.part(found.at("effects"), lambda: compare_effects(primary, shadow, found))

@@ -10,9 +10,9 @@ from enum import Enum, StrEnum
 from typing import Annotated, Any, Final
 
 import msgspec
-from mirrorproof.errors import SettingsError
 from msgspec import Meta
 
+from mirrorproof.errors import SettingsError
 from mirrorproof_sidecar.compare.pointer import check_pattern
 
 __all__ = [

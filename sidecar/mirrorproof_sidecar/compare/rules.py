@@ -14,9 +14,9 @@ from functools import lru_cache
 from typing import Annotated, Any, Final
 
 import msgspec
-from mirrorproof.errors import SettingsError
 from msgspec import Meta
 
+from mirrorproof.errors import SettingsError
 from mirrorproof_sidecar.compare.model import IgnoreRule
 from mirrorproof_sidecar.compare.pointer import ANY_DEPTH, glob, split
 

@@ -1,6 +1,6 @@
 """How the recorder answers: JSON bodies, JSON errors, and the headers that go with everything.
 
-Knows aiohttp. Must not know routes or the recorder.
+Knows aiohttp, and what a failing database raises. Must not know routes or the recorder.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 from aiohttp import web
+from sqlalchemy.exc import DBAPIError
 
 __all__ = ["ProblemError", "error_answers", "json_answer", "problem", "security_headers"]
 
@@ -71,6 +72,9 @@ async def error_answers(request: web.Request, handler: Handler) -> web.StreamRes
     except web.HTTPException as error:
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         return problem(error.status, _WORDS.get(error.status, error.reason), headers=headers)
+    except DBAPIError as error:
+        _log.error("%s %s: the store failed: %s", request.method, request.path, error.orig)
+        return problem(503, "the store does not answer; nothing was taken", headers={"Retry-After": "2"})
     except Exception:
         _log.exception("%s %s failed", request.method, request.path)
         return problem(500, "the recorder failed here; its log says how")

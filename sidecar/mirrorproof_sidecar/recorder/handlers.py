@@ -11,9 +11,9 @@ import zlib
 from typing import Final, TypeVar
 
 from aiohttp import web
+
 from mirrorproof.errors import SettingsError, WireError
 from mirrorproof.exchange import Batch, decode_batch
-
 from mirrorproof_sidecar.compare import Result, Rules
 from mirrorproof_sidecar.recorder.answers import ProblemError, json_answer, problem
 from mirrorproof_sidecar.recorder.metrics import CONTENT_TYPE

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from mirrorproof.exchange import Exchange
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from mirrorproof.exchange import Exchange
 from mirrorproof_sidecar.endpoints import Endpoint, endpoint_of
 from mirrorproof_sidecar.finding import Finding, failed
 

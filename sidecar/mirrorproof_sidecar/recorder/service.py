@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from mirrorproof.exchange import Batch
 from sqlalchemy import Connection
 
+from mirrorproof.exchange import Batch
 from mirrorproof_sidecar.recorder.metrics import Metrics
 from mirrorproof_sidecar.recorder.settler import BATCH_KEYS, Settler
 from mirrorproof_sidecar.rules_file import read_rules
@@ -38,6 +38,8 @@ _THREADS: Final = 4
 _SWEEP_EVERY_S: Final = 60.0
 _SWEEP_ROWS: Final = 1000
 _ERROR_PAUSE_S: Final = 1.0
+_PATIENCE: Final = 100
+_PATIENCE_PAUSE_S: Final = 0.02
 
 
 class Recorder:
@@ -107,12 +109,19 @@ class Recorder:
     async def settle_now(self) -> None:
         """Settle all that has arrived, without waiting for it to fall quiet.
 
-        What has no partner and is younger than `expire_after_s` stays waiting.
+        What has no partner and is younger than `expire_after_s` stays waiting. Where several recorders
+        share a store, this waits for those that are at work on the rest, up to `_PATIENCE` times.
         """
         rounds = await self.read(backlog) // BATCH_KEYS + 2  # an end even while more keeps coming
-        for _ in range(rounds):
-            if not await self._one_round(everything=True):
-                break
+        patience = _PATIENCE
+        while rounds and patience:
+            if await self._one_round(everything=True):
+                rounds -= 1
+            elif self._backlog:
+                patience -= 1
+                await asyncio.sleep(_PATIENCE_PAUSE_S)
+            else:
+                return
 
     async def summary(self) -> dict[str, Any]:
         """The answer of `GET /v1/summary`."""

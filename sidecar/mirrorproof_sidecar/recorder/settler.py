@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from mirrorproof.exchange import Exchange
-
 from mirrorproof_sidecar.compare import Comparison, Rules, compare
 from mirrorproof_sidecar.finding import Finding
 from mirrorproof_sidecar.pairing import Effects, effects, settle

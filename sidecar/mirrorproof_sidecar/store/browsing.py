@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from mirrorproof.exchange import Exchange, Response
 from sqlalchemy import Connection, Row, exists, or_, select, tuple_
 
+from mirrorproof.exchange import Exchange, Response
+from mirrorproof_sidecar.compare.content import codings, decode
 from mirrorproof_sidecar.store import schema
 from mirrorproof_sidecar.store.settling import load_exchanges
 from mirrorproof_sidecar.store.summary import difference_values
@@ -132,7 +133,10 @@ def _exchange(exchange: Exchange | None) -> dict[str, Any] | None:
 
 
 def _body(response: Response) -> dict[str, str]:
+    """The body as text where it is text, without its content codings, else as Base64 of what was captured."""
+    applied = codings([value for name, value in response.headers if name == "content-encoding"])
     try:
-        return {"body_text": response.body.decode()}
-    except UnicodeDecodeError:
+        content = decode(response.body, applied, whole=not response.truncated) if applied else response.body
+        return {"body_text": content.decode()}
+    except ValueError:
         return {"body_base64": base64.b64encode(response.body).decode()}

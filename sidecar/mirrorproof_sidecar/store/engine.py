@@ -17,9 +17,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from mirrorproof.errors import SettingsError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from mirrorproof.errors import SettingsError
 
 __all__ = ["Store"]
 
@@ -43,7 +44,11 @@ class Store:
         self._engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
         # SQLite has one writer: waiting in line here beats polling for its file lock.
         self._write_lock: AbstractContextManager[Any] = Lock() if self.is_sqlite else nullcontext()
-        self._migrate()
+        try:
+            self._migrate()
+        except DBAPIError as error:
+            self._engine.dispose()
+            raise SettingsError(f"MIRRORPROOF_STORE: the database cannot be used: {error.orig}") from error
 
     def read(self, call: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`call(connection, …)` in a transaction that sees one state of the store."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from mirrorproof.decision import Mode, Role
-from mirrorproof.exchange import Batch, Exchange, Outcome, SourceReport
 from sqlalchemy import Connection, case, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from mirrorproof.decision import Mode, Role
+from mirrorproof.exchange import Batch, Exchange, Outcome, SourceReport
 from mirrorproof_sidecar.endpoints import OTHER_ROUTE, Endpoint, endpoint_of, template_of
 from mirrorproof_sidecar.pairing import Side, State
 from mirrorproof_sidecar.store import schema
@@ -25,6 +25,8 @@ _MAX_PATIENCE: Final = 10
 """A key that never falls quiet is settled after this many times `settle_s`."""
 
 _MAX_EFFECT_ROWS: Final = 50
+_MAX_COUNT: Final = 2**48
+"""Of one counter of one source: SQLite's sum over all of them must not overflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def _row(uid: str, exchange: Exchange, endpoint: str, now_s: float) -> dict[str,
         "query_digest": digest("query", exchange.request.query),
         "body_digest": None if body is None else digest("body", body),
         "truncated": exchange.response is not None and exchange.response.truncated,
-        "yielded": outcomes[Outcome.YIELDED] > 0,
+        "yielded": exchange.yielded,
         "suppressed": outcomes[Outcome.SUPPRESSED],
         "blob": msgspec.msgpack.encode(exchange),
     }
@@ -186,7 +188,7 @@ def _merge_source(connection: Connection, report: SourceReport, now_s: float) ->
         {
             "source": digest("source", report.source_id), "name": safe_text(name, 64),
             "service": safe_text(report.service), "version": safe_text(report.version),
-            "role": report.role.value, "value": value, "updated_s": now_s,
+            "role": report.role.value, "value": min(value, _MAX_COUNT), "updated_s": now_s,
         }
         for name, value in sorted(report.counters.items())[:64]
     ]  # fmt: skip

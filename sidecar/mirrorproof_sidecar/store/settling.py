@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from mirrorproof.exchange import Exchange
 from sqlalchemy import Connection, and_, bindparam, delete, func, select, update
 from sqlalchemy.sql import ColumnElement
 
+from mirrorproof.exchange import Exchange
 from mirrorproof_sidecar.finding import Finding
 from mirrorproof_sidecar.pairing import Effects, Match, Seen, Side, State
 from mirrorproof_sidecar.store import schema

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from mirrorproof.decision import Mode, Role
 from mirrorproof.exchange import Effect, Exchange, Outcome, Request, Response
 from mirrorproof_sidecar.compare import Comparison, Rules, compare

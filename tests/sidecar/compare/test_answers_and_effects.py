@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from mirrorproof.exchange import EFFECTS_UNOBSERVED, Outcome
+
+from mirrorproof.exchange import EFFECTS_UNOBSERVED, YIELDED, Outcome
 from mirrorproof_sidecar.compare import DEFAULT_RULES, MISSING, Result, Rules, compare
 
 NONE = Rules()
@@ -147,12 +148,16 @@ def test_effects_that_nobody_observed_are_not_compared_and_it_is_said(exchange, 
     assert comparison.remarks == (f"/effects: not compared: not observed on the {side} side",)
 
 
-def test_effects_that_were_given_up_make_the_pair_incomparable(exchange, effect):
-    for more in ({"effects": [effect("b", Outcome.YIELDED)]}, {"notes": ["yielded"]}):
-        comparison = compare(exchange(effects=[effect("a")]), exchange(**more), NONE)
+def test_a_pair_whose_shadow_gave_up_is_incomparable_whatever_it_answered(exchange, effect):
+    for more in ({"effects": [effect("b", Outcome.YIELDED)]}, {"notes": [YIELDED]}):
+        comparison = compare(exchange(effects=[effect("a")]), exchange(status=500, **more), NONE)
         assert comparison.result is Result.INCOMPARABLE
-        assert comparison.incomparable[0].startswith("/effects: given up on the shadow side")
+        assert "/effects: given up on the shadow side, so that v1 need not wait" in comparison.incomparable
 
 
 def test_a_difference_elsewhere_wins_over_what_cannot_be_compared(exchange):
-    assert compare(exchange(), exchange(status=500, notes=["yielded"]), NONE).result is Result.DIFFERENT
+    primary = exchange(body=b"[" * 1000, content_type="application/json")
+    shadow = exchange(status=500, body=b"[" * 999, content_type="application/json")
+    comparison = compare(primary, shadow, NONE)
+    assert comparison.incomparable
+    assert comparison.result is Result.DIFFERENT

@@ -7,6 +7,7 @@ import json
 from decimal import Decimal
 
 import pytest
+
 from mirrorproof_sidecar.compare import MISSING, DuplicateKeys, LongNumber, Result, Rules, compare
 from mirrorproof_sidecar.compare.jsontree import MAX_DEPTH, BrokenJSONError, TooDeepError, parse
 from mirrorproof_sidecar.compare.jsonwalk import same

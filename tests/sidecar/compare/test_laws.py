@@ -13,6 +13,7 @@ import msgspec
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mirrorproof.exchange import Outcome
 from mirrorproof_sidecar.compare import (
     DEFAULT_RULES,

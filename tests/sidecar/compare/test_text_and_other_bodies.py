@@ -9,6 +9,9 @@ import zlib
 import brotli
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
 from mirrorproof_sidecar.compare import IgnoreRule, Result, Rules, compare
 from mirrorproof_sidecar.compare.content import (
     MAX_DECODED_BYTES,
@@ -58,6 +61,24 @@ def test_a_stretch_is_found_across_the_blocks_that_are_compared_at_once():
         of(50_001, 1, "a\n"),
         of(50_001, 1, "b\n"),
     )
+
+
+lines = st.text("ab\n", max_size=12)
+
+
+@given(lines, lines, lines, lines)
+def test_putting_one_stretch_in_the_place_of_the_other_makes_the_texts_equal(before, one, other, behind):
+    texts = before + one + behind, before + other + behind
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(changed_lines.__globals__, "_BLOCK", 3)
+        stretches = changed_lines(*texts)
+    rests = []
+    for text, stretch in zip(texts, stretches, strict=True):
+        split = text.splitlines(keepends=True)
+        first, last = stretch["line"] - 1, stretch["line"] - 1 + stretch["lines"]
+        assert "".join(split[first:last]) == stretch["text"]
+        rests.append((split[:first], split[last:]))
+    assert rests[0] == rests[1]
 
 
 def test_text_in_two_charsets_is_compared_as_text(exchange):
@@ -149,6 +170,13 @@ def test_cut_bytes_are_compared_by_digest_where_digests_are_known(exchange, told
     assert told(compare(one, other, NONE)) == [("/body", "body")]
     blind = exchange(b"abd", IMAGE, kept=b"a", sha256="")
     assert compare(one, blind, NONE).incomparable[0].endswith("digests are not known")
+
+
+def test_cut_bytes_in_a_content_coding_cannot_be_compared(exchange):
+    more = {"headers": [("content-encoding", "gzip")]}
+    bodies = [gzip.compress(b"a" * 99, mtime=time) for time in (1, 2)]
+    one, other = exchange(bodies[0], IMAGE, kept=bodies[0][:20], **more), exchange(bodies[1], IMAGE, **more)
+    assert compare(one, other, NONE).result is Result.INCOMPARABLE
 
 
 def test_a_body_that_was_not_kept_at_all_counts_as_cut(exchange):

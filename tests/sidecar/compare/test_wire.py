@@ -6,10 +6,11 @@ import json
 import math
 from decimal import Decimal
 
-import mirrorproof_sidecar.compare as public
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import mirrorproof_sidecar.compare as public
 from mirrorproof_sidecar.compare import (
     MISSING,
     Difference,

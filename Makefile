@@ -34,5 +34,8 @@ bench: $(STAMP) ## Measure the middleware beside its peers, in one run
 manifests: $(STAMP) ## Render envoyfilters/*.yaml anew
 	$(BIN)/python -m mirrorproof_istio envoyfilters/mirror-port.yaml
 
+docs: $(STAMP) ## Write docs/settings.md anew
+	$(BIN)/python docs/settings_page.py
+
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

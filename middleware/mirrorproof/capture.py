@@ -157,4 +157,9 @@ def _text(headers: RawHeaders) -> list[tuple[str, str]]:
 
 def _path_text(path: str) -> str:
     """A path that any store and encoding can hold: lone surrogates become what they stood for."""
-    return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    if path.isascii():
+        return path
+    try:
+        return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    except UnicodeEncodeError:  # a surrogate that stood for nothing
+        return path.encode("utf-8", "replace").decode("utf-8")

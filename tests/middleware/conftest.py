@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+
 from mirrorproof import MirrorMiddleware, Settings, uninstall_guards
 from mirrorproof.context import set_process_context
 from mirrorproof.counters import Counters
@@ -258,7 +259,7 @@ class Outside:
             def _any(self) -> None:
                 if self.headers.get("transfer-encoding") == "chunked":
                     body = b""
-                    while size := int(self.rfile.readline(), 16):
+                    while size := int(self.rfile.readline() or b"0", 16):
                         body += self.rfile.read(size)
                         self.rfile.readline()
                     self.rfile.readline()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mirrorproof.sampling import sampled
 
 shares = st.floats(0, 1)

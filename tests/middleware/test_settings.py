@@ -1,7 +1,4 @@
-"""Settings: where they come from, in which order, and what an error says.
-
-`python tests/middleware/test_settings.py` writes docs/settings.md anew.
-"""
+"""Settings: where they come from, in which order, and what an error says."""
 
 from __future__ import annotations
 
@@ -10,28 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from mirrorproof.decision import Mode, Role, Trust
 from mirrorproof.errors import SettingsError
 from mirrorproof.settings import CannedAnswer, Settings, describe
-
-PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
-HEAD = """# Settings of the middleware and the guards
-
-Each can be given as a flag (an argument of `MirrorMiddleware` or `Settings.load`), as the variable
-`MIRRORPROOF_<NAME>`, or in the table `[middleware]` of the TOML file that `MIRRORPROOF_CONFIG` names; in
-that order. In a variable a list is separated by commas; `modes` and `canned` are JSON there.
-
-Made from the descriptions in the code: `python tests/middleware/test_settings.py` writes it anew.
-
-| setting | default | meaning |
-| --- | --- | --- |
-"""
-
-
-def page() -> str:
-    rows = (f"| `{name}` | {f'`{default}`' if default else ''} | {text} |" for name, default, text in SHOWN)
-    return HEAD + "\n".join(rows) + "\n"
-
 
 SHOWN = describe(Settings)
 
@@ -291,11 +270,3 @@ def test_the_environment_of_the_process_is_the_default(monkeypatch: pytest.Monke
 
 def test_every_setting_says_what_it_means() -> None:
     assert [name for name, _, text in SHOWN if not text.endswith(".")] == []
-
-
-def test_the_page_on_settings_says_what_the_code_says() -> None:
-    assert PAGE.read_text() == page()
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page())

@@ -1,12 +1,14 @@
 """The SQLAlchemy guard: a mirrored request's writes happen on a lease and are rolled back at its end.
 
-    granting   which connection a checkout gets; makes leases
-    lease      one physical connection: its transaction, its state, its end
-    fuse       why the lease cannot commit
-    checkout   begin, commit and rollback as the application means them; levels: the savepoints behind them
-    shield     the DBAPI connection that the application sees; driver_shield: the async drivers' own
-    observing  SQLAlchemy's events as effects; effects, statement: their labels and digests
-    drivers    what differs between drivers; turn: a lock for threads or tasks
+    granting      which connection a checkout gets; makes leases
+    lease         one physical connection: its transaction, its state, its end
+    fuse          why the lease cannot commit
+    checkout      one checkout's statements; transactions: its begin, commit and rollback;
+                  levels: the savepoints behind them
+    shield        the DBAPI connection that the application sees; cursors; driver_shield: the async
+                  drivers' own connections
+    observing     SQLAlchemy's events as effects; effects, statement: their labels and digests
+    drivers       what differs between drivers; turn: a lock for threads or tasks; proxy
 
 Knows where SQLAlchemy takes connections from its pools. Must not know anything that these modules know.
 """

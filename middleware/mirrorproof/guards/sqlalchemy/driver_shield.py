@@ -19,8 +19,9 @@ from mirrorproof.errors import EffectRefusedError
 from mirrorproof.guards.sqlalchemy.checkout import Checkout
 from mirrorproof.guards.sqlalchemy.drivers import Aiosqlite, Asyncpg, await_here
 from mirrorproof.guards.sqlalchemy.effects import Finder
-from mirrorproof.guards.sqlalchemy.shield import Proxy, ShieldConnection
-from mirrorproof.guards.sqlalchemy.statement import Statement, as_text, read
+from mirrorproof.guards.sqlalchemy.proxy import Proxy
+from mirrorproof.guards.sqlalchemy.shield import ShieldConnection
+from mirrorproof.guards.sqlalchemy.statement import Control, Statement, as_text, doubts, read
 
 __all__ = ["shield_driver"]
 
@@ -142,6 +143,12 @@ class _DriverShield(_Statements):
     async def close(self, *_: Any, **__: Any) -> None:
         """The lease keeps its connection."""
         await self.rollback()
+
+    def prepare(self, query: str, *args: Any, **kwargs: Any) -> Any:
+        """asyncpg's, which runs past the shield later on: so it takes nothing that steers transactions."""
+        if read(query).control is not Control.NONE or doubts(query):
+            raise EffectRefusedError(f"a mirrored request may not prepare {query[:80]!r}")
+        return self._real.prepare(query, *args, **kwargs)
 
     def cursor(self, *args: Any, **kwargs: Any) -> Any:
         """A cursor behind the same shield, awaited first where the driver wants that."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from typing import Any, Final, cast
 
 from sqlalchemy.engine import Dialect
@@ -35,7 +36,21 @@ class Driver(ABC):
 
     def hold_open(self, connection: Any) -> None:
         """Let the driver open a transaction at the first statement and leave the end to us."""
-        connection.autocommit = False
+        if self.autocommits(connection):
+            connection.autocommit = False
+
+    def only_read(self, connection: Any) -> None:  # noqa: B027 - SQLite has its authorizer
+        """Have the driver begin read-only transactions, before the application's listeners come.
+
+        By its own BEGIN, not by a setting of the session, which a pooler might hand on to v1.
+        """
+
+    def only_reads(self, connection: Any) -> bool:
+        """Whether it does."""
+        return False
+
+    def settle(self, connection: Any) -> None:  # noqa: B027
+        """End what the listeners left open. What they set for the session stays, as on a live one."""
 
     def autocommit_meant(self, name: str, value: Any) -> bool | None:
         """What setting the attribute or calling the setter `name` says about autocommit, if anything."""
@@ -61,6 +76,15 @@ class Driver(ABC):
 class Psycopg(Driver):
     """psycopg 3."""
 
+    def only_read(self, connection: Any) -> None:
+        connection.read_only = True
+
+    def only_reads(self, connection: Any) -> bool:
+        return bool(connection.read_only)
+
+    def settle(self, connection: Any) -> None:
+        connection.commit()
+
     def in_transaction(self, connection: Any) -> bool:
         return int(connection.info.transaction_status) in (1, 2, 3)  # active, in transaction, in error
 
@@ -73,6 +97,9 @@ class PsycopgAsync(Psycopg):
 
     is_async = True
 
+    def only_read(self, connection: Any) -> None:
+        connection.set_read_only(True)
+
     def interrupt(self, connection: Any) -> None:
         connection._connection.cancel()
 
@@ -84,6 +111,14 @@ class Psycopg2(Driver):
     """psycopg2."""
 
     rolls_back_on_setting = True
+
+    def only_reads(self, connection: Any) -> bool:
+        return connection.readonly is True
+
+    def settle(self, connection: Any) -> None:
+        # Not before: with autocommit, which listeners often use, it would be a setting of the session.
+        connection.rollback()
+        connection.readonly = True
 
     def autocommit_meant(self, name: str, value: Any) -> bool | None:
         return bool(value == 0) if name == "set_isolation_level" else super().autocommit_meant(name, value)
@@ -101,9 +136,18 @@ class Asyncpg(Driver):
     is_async = True
     rolls_back_on_setting = True
 
+    def only_read(self, connection: Any) -> None:
+        connection.readonly = True
+
+    def only_reads(self, connection: Any) -> bool:
+        return bool(connection.readonly)
+
+    def settle(self, connection: Any) -> None:
+        connection.commit()
+
     def autocommit_meant(self, name: str, value: Any) -> bool | None:
         if name in ("set_isolation_level", "isolation_level"):
-            return value == "autocommit"
+            return bool(value == "autocommit")
         return super().autocommit_meant(name, value)
 
     def hold_open(self, connection: Any) -> None:
@@ -180,12 +224,26 @@ class Aiosqlite(Pysqlite):
         return connection._connection._connection is None
 
     def cut(self, connection: Any) -> None:
-        stop = getattr(connection._connection, "stop", None)
-        if stop is not None:
-            stop()
+        # A statement that is not finished keeps a closed connection's transaction alive, so roll back first.
+        driver, raw = connection._connection, self.raw(connection)
+        self._send(driver, raw.rollback)
+        if hasattr(driver, "stop"):
+            driver.stop()
         else:  # before 0.22.1
-            future = asyncio.get_event_loop().create_future()
-            connection._connection._tx.put_nowait((future, self.raw(connection).close))
+            self._send(driver, raw.close)
+
+    def _send(self, driver: Any, call: Any) -> None:
+        """Have the connection's thread call it, without awaiting."""
+
+        def quietly() -> None:
+            with suppress(Exception):
+                call()
+
+        try:
+            future = asyncio.get_running_loop().create_future()
+        except RuntimeError:
+            future = None
+        driver._tx.put_nowait((future, quietly))
 
 
 DRIVERS: Final[dict[tuple[str, str], Driver]] = {
@@ -200,14 +258,15 @@ DRIVERS: Final[dict[tuple[str, str], Driver]] = {
 
 def driver_for(dialect: Dialect) -> Driver:
     """The driver of this dialect. Raises `EffectRefusedError` where leases were never tried."""
-    name = dialect.driver
+    # A pool without an engine has a stub in the dialect's place.
+    database, name = (getattr(dialect, each, "unknown") for each in ("name", "driver"))
     if name == "psycopg" and dialect.is_async:
         name = "psycopg_async"
-    driver = DRIVERS.get((dialect.name, name))
+    driver = DRIVERS.get((database, name))
     if driver is None:
         known = ", ".join(sorted("+".join(key) for key in DRIVERS))
         raise EffectRefusedError(
-            f"mirrorproof cannot make {dialect.name}+{name} harmless, so a mirrored request gets no "
+            f"mirrorproof cannot make {database}+{name} harmless, so a mirrored request gets no "
             f"connection to it; it can for {known}"
         )
     return driver

@@ -2,8 +2,9 @@
 
 Theory of operation. Equal effects of v1 and v2 have to get equal digests although no two runs agree on
 what was drawn, timed or counted. So a digest is made of columns and values, where volatile values are
-replaced by their kind: what a column's default callable made, times close to now, and keys that the
-database handed out (in foreign keys to, and conditions on, a table that the same request inserted into).
+replaced by their kind: what a column's default callable made, times close to now, a new row's random UUID,
+and keys that the database handed out (in foreign keys to, and conditions on, a table that the same request
+inserted into).
 A statement that SQLAlchemy compiled tells its table and columns; of others only the text is known.
 
 Knows SQLAlchemy's execution context and the ledger's digest. Must not know connections, leases or whether
@@ -16,7 +17,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 from mirrorproof.guards.sqlalchemy.statement import Statement, read
 from mirrorproof.ledger import digest_of
@@ -87,18 +90,26 @@ class Finder:
         shapes = self._column_shapes(table, compiled, kind)
         shapes |= dict.fromkeys(_defaulted(compiled), "<by default>")
         rows = list(execution.compiled_parameters) or [{}]
+        keys = {column.key for column in table.primary_key} if kind == "sql.insert" else set()
         head, tail = f"{_VERBS[kind]} {target}", _count(len(rows))
         return [
             Found(kind, target, f"{head} ({self._fields(row)}){tail}",
-                  digest_of(kind, target, self._payload(row, shapes)))
+                  digest_of(kind, target, self._payload(row, shapes, keys)))
             for row in rows[:_MAX_ROWS]
         ]  # fmt: skip
 
-    def _payload(self, row: Mapping[str, Any], shapes: Mapping[str, str]) -> list[tuple[str, Any]]:
-        return sorted(
-            (name, shapes[name] if name in shapes and value is not None else self._shape(value))
-            for name, value in row.items()
-        )
+    def _payload(
+        self, row: Mapping[str, Any], shapes: Mapping[str, str], keys: set[str]
+    ) -> list[tuple[str, Any]]:
+        payload = []
+        for name, value in row.items():
+            if name in shapes and value is not None:
+                payload.append((name, shapes[name]))
+            elif name in keys and _is_drawn(value):
+                payload.append((name, "<drawn>"))
+            else:
+                payload.append((name, self._shape(value)))
+        return sorted(payload, key=lambda item: item[0])
 
     def _column_shapes(self, table: Any, compiled: Any, kind: str) -> dict[str, str]:
         """Parameters that hold keys handed out by the database, by name."""
@@ -108,24 +119,25 @@ class Finder:
                 parent = str(key.target_fullname).rpartition(".")[0]
                 if parent.lower() in self._fresh:
                     shapes[column.key] = f"<{parent} key>"
+        own = {column.key for column in getattr(table, "primary_key", ())}
         if kind != "sql.insert" and str(table.fullname).lower() in self._fresh:
-            own = getattr(table, "autoincrement_column", None)
-            if own is not None:
-                named = {own.key, f"{table.name}_{own.key}"}
-                shapes |= {
-                    name: f"<{table.name} key>"
-                    for name, bind in compiled.binds.items()
-                    if name in named or getattr(bind, "_orig_key", None) in named
-                }
+            named = own | {f"{table.name}_{key}" for key in own}
+            shapes |= {
+                name: f"<{table.name} key>"
+                for name, bind in compiled.binds.items()
+                if name in named or getattr(bind, "_orig_key", None) in named
+            }
         return shapes
 
-    def _shape(self, value: Any) -> Any:
+    def _shape(self, value: Any) -> Any:  # noqa: PLR0911 - one for each kind of value
         if isinstance(value, datetime) and abs(_aware(value) - _aware(self._now())) < _NOW_WINDOW:
             return "<now>"
         if value is None or isinstance(value, bool | int | float | str):
             return value
         if isinstance(value, Mapping):
             return {str(key): self._shape(each) for key, each in value.items()}
+        if isinstance(value, Decimal):
+            return f"{value.normalize():f}"
         if isinstance(value, list | tuple):
             return [self._shape(each) for each in value]
         if isinstance(value, memoryview | bytearray):
@@ -176,6 +188,15 @@ def _count(rows: int) -> str:
 
 def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _is_drawn(value: Any) -> bool:
+    """Whether it is a UUID made from randomness or time, as an object or as text."""
+    try:
+        made = value if isinstance(value, UUID) else UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return False
+    return made is not None and made.version in (1, 4, 6, 7)
 
 
 def _says_its_value(value: Any) -> bool:

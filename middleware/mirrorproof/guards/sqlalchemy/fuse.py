@@ -22,8 +22,16 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["CHECK_CONSTRAINTS", "IDLE_LIMIT_S", "LOCK_LIMIT_S", "SQLITE_BUSY_LIMIT_S", "Phase", "SqliteFuse",
-           "postgres_setup"]  # fmt: skip
+__all__ = [
+    "CHECK_CONSTRAINTS",
+    "IDLE_LIMIT_S",
+    "LIFT",
+    "LOCK_LIMIT_S",
+    "SQLITE_BUSY_LIMIT_S",
+    "Phase",
+    "SqliteFuse",
+    "postgres_setup",
+]
 
 LOCK_LIMIT_S: Final = 0.1
 """Seconds that a statement waits for a lock: below `deadlock_timeout`, so that v2 is the victim."""
@@ -31,6 +39,9 @@ IDLE_LIMIT_S: Final = 5.0
 """Seconds that the lease may stand idle while the application thinks; then the server ends it."""
 SQLITE_BUSY_LIMIT_S: Final = 0.25
 """Seconds that a statement waits for another's lock on the file."""
+
+LIFT: Final = "SET TRANSACTION READ WRITE"
+"""Comes first of all: PostgreSQL takes it before any query only."""
 
 _FUSE: Final = """DO $mirrorproof$ BEGIN
   IF pg_is_in_recovery() THEN RETURN; END IF;

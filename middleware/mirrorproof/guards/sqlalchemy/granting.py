@@ -3,8 +3,9 @@
 Theory of operation. Every checkout asks the current context. Live and observed ones get the pool's own
 connection. A mirrored request gets a shield on its lease; the first of its checkouts makes the lease, and
 those that come meanwhile wait. What the application has listening on its pool is told as ever: `connect`
-with the real connection, before the fuse is lit but on SQLite already under its authorizer; `checkout`,
-`reset` and `checkin` with the shield. A shadow process outside requests gets a lease for each checkout.
+with the real connection, before the fuse is lit, but where it can only read (SQLite by its authorizer,
+PostgreSQL by the driver's BEGIN); `checkout`, `reset` and `checkin` with the shield. A shadow process
+outside requests gets a lease for each checkout.
 
 An SQLite database in memory exists in one connection only, so a lease gets a private copy of it.
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from threading import get_ident
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -81,7 +83,7 @@ class _Slot:
     """Where a request's lease on one engine is made, once."""
 
     def __init__(self, context: MirrorContext, driver: Driver, pool: Pool) -> None:
-        self._make = lambda: _make(context, driver, pool)
+        self._made_for = (context, driver, pool)
         self._turn = turn_for(driver.is_async, lambda: None)
         self._lease: Lease | None = None
 
@@ -90,21 +92,31 @@ class _Slot:
         if self._lease is None:
             with self._turn:
                 if self._lease is None:
-                    self._lease = self._make()
+                    self._lease = _make(*self._made_for)
         return self._lease
 
 
 def _slot(context: MirrorContext, driver: Driver, pool: Pool) -> _Slot:
     # The dialect stands for the engine: it outlives `engine.dispose()` and is shared by what
     # `execution_options()` returns. An async connection belongs to its event loop.
-    loop = id(asyncio.get_running_loop()) if driver.is_async else 0
-    key = ("sqlalchemy", pool._dialect, loop)
-    slot: _Slot = context.resources.get(key) or context.resources.setdefault(key, _Slot(context, driver, pool))
-    return slot
+    # A pool that keeps a connection for each thread has one that no other thread may use.
+    bound: object = None
+    if driver.is_async:
+        bound = id(asyncio.get_running_loop())
+    elif isinstance(pool, SingletonThreadPool):
+        bound = get_ident()
+    key = ("sqlalchemy", pool._dialect, bound)
+    slot: _Slot | None = context.resources.get(key)
+    return slot or context.resources.setdefault(key, _Slot(context, driver, pool))
 
 
 def _checkout(lease: Lease, pool: Pool, finder: Finder, *, ends: bool) -> Any:
-    on_close = lease.end if ends else _nothing
+    def on_close() -> None:
+        lease.checkouts -= 1
+        if ends:
+            lease.end()
+
+    lease.checkouts += 1
     shields = _LeasePool(
         lambda: ShieldConnection(Checkout(lease), finder, on_close),
         dialect=pool._dialect, reset_on_return=pool._reset_on_return,
@@ -118,10 +130,6 @@ def _checkout(lease: Lease, pool: Pool, finder: Finder, *, ends: bool) -> Any:
     except BaseException:
         on_close()
         raise
-
-
-def _nothing() -> None:
-    """The lease goes on until the request ends."""
 
 
 def _make(context: MirrorContext, driver: Driver, pool: Pool) -> Lease:
@@ -148,6 +156,7 @@ def _open(context: MirrorContext, driver: Driver, pool: Pool) -> Lease:
     def arm(connection: Any, _: Any) -> None:
         if isinstance(driver, Pysqlite):
             fuses.append(driver.in_own_thread(connection, SqliteFuse, driver.raw(connection)))
+        driver.only_read(connection)
 
     event.listen(physical, "connect", arm, insert=True)
     record = _ConnectionRecord(physical)

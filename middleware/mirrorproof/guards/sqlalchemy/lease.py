@@ -26,6 +26,7 @@ from mirrorproof.guards.sqlalchemy.drivers import Driver, Pysqlite
 from mirrorproof.guards.sqlalchemy.effects import Found
 from mirrorproof.guards.sqlalchemy.fuse import (
     CHECK_CONSTRAINTS,
+    LIFT,
     SQLITE_BUSY_LIMIT_S,
     Phase,
     SqliteFuse,
@@ -58,6 +59,7 @@ class Lease:
         self.prepared: dict[str, Any] = {}
         self.turn = turn_for(driver.is_async, self._after_turn)
         self.dirty = False
+        self.checkouts = 0
         self._loop = asyncio.get_running_loop() if driver.is_async else None
         self._record = record
         self._fuse = fuse
@@ -71,13 +73,32 @@ class Lease:
     def begin(self) -> None:
         """Open the real transaction and light the fuse. Whatever fails here refuses the lease."""
         if self._fuse is None:
-            self.driver.hold_open(self.connection)
-            for statement in postgres_setup(self.context.mode is Mode.READ_ONLY):
-                self.run(statement)
+            self._begin_postgres()
         else:
             self._begin_sqlite(self._fuse)
         if not self.driver.in_transaction(self.connection):
             raise EffectRefusedError("mirrorproof could not open a transaction for a mirrored request")
+
+    def _begin_postgres(self) -> None:
+        # The driver goes on to begin read-only transactions, of which only the lease's is lifted: were
+        # that one ever lost, the next would not write.
+        driver, standby = self.driver, False
+        if driver.only_reads(self.connection) or not driver.in_transaction(self.connection):
+            standby = self._ask("SELECT pg_catalog.pg_is_in_recovery()")
+            driver.settle(self.connection)
+        driver.hold_open(self.connection)
+        if driver.only_reads(self.connection) and not standby:
+            self.run(LIFT)
+        for statement in postgres_setup(self.context.mode is Mode.READ_ONLY):
+            self.run(statement)
+
+    def _ask(self, question: str) -> bool:
+        cursor = self.connection.cursor()
+        try:
+            cursor.execute(question)
+            return bool(cursor.fetchone()[0])
+        finally:
+            cursor.close()
 
     def _begin_sqlite(self, fuse: SqliteFuse) -> None:
         fuse.phase = Phase.BEGINNING
@@ -111,12 +132,17 @@ class Lease:
         if self.driver.postgres and self.dirty:
             self.run(CHECK_CONSTRAINTS)
 
+    def can_refresh(self) -> bool:
+        """Whether there is anything to see anew, and no rows that somebody still reads."""
+        alone = self.checkouts <= 1 and not self.levels.stack
+        return self._fuse is not None and alone and not self.dirty and self.stands()
+
     def refresh(self) -> None:
         """SQLite, between transactions that wrote nothing: see what others committed, as v1 would.
 
         A snapshot kept from before another's commit can also never be written on (SQLITE_BUSY_SNAPSHOT).
         """
-        if self._fuse is None or self.dirty or self.levels.stack:
+        if self._fuse is None or not self.can_refresh():
             return
         self._fuse.phase = Phase.ENDING
         try:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import event
@@ -24,10 +24,10 @@ from mirrorproof.context import Action, MirrorContext, current
 from mirrorproof.errors import EffectRefusedError
 from mirrorproof.exchange import Outcome
 from mirrorproof.failsafe import failsafe
+from mirrorproof.guards.sqlalchemy.cursors import ShieldCursor
 from mirrorproof.guards.sqlalchemy.effects import Found
 from mirrorproof.guards.sqlalchemy.granting import CONNECTION, finder_of
-from mirrorproof.guards.sqlalchemy.shield import ShieldCursor
-from mirrorproof.guards.sqlalchemy.statement import Control, read
+from mirrorproof.guards.sqlalchemy.statement import Control, Statement, read
 from mirrorproof.ledger import digest_of
 
 __all__ = ["Observer"]
@@ -40,22 +40,22 @@ class _Buffer:
         self.notes: list[tuple[MirrorContext, Found]] = []
         self.marks: dict[str, int] = {}
 
+    def mark(self, savepoint: str) -> None:
+        self.marks[savepoint] = len(self.notes)
+
     def back_to(self, savepoint: str) -> None:
         del self.notes[self.marks.get(savepoint, 0) :]
 
     def flush(self) -> None:
         notes, self.notes = self.notes, []
         self.marks.clear()
-        for context, found in notes:
-            context.record(found.kind, found.target, found.summary, found.digest, Outcome.EXECUTED)
+        for context, each in notes:
+            failsafe("report a live statement", context.counters, context.record,
+                     each.kind, each.target, each.summary, each.digest, Outcome.EXECUTED)  # fmt: skip
 
     def drop(self) -> None:
         self.notes.clear()
         self.marks.clear()
-
-
-# Transactions that the application ends by text, which SQLAlchemy has no event for.
-_BY_TEXT: Final = {Control.COMMIT: _Buffer.flush, Control.ROLLBACK: _Buffer.drop}
 
 
 class Observer:
@@ -70,8 +70,6 @@ class Observer:
             "after_cursor_execute": self._after,
             "commit": lambda connection: self._with(connection, _Buffer.flush),
             "rollback": lambda connection: self._with(connection, _Buffer.drop),
-            "savepoint": self._mark,
-            "rollback_savepoint": lambda connection, name, _: self._with(connection, _Buffer.back_to, name),
             "commit_twophase": lambda connection, *_: self._with(connection, _Buffer.flush),
             "rollback_twophase": lambda connection, *_: self._with(connection, _Buffer.drop),
         }
@@ -156,16 +154,21 @@ class Observer:
             buffer.notes += [(live, each) for each in found]
             if _autocommits(connection):
                 buffer.flush()
-        elif (control := read(statement).control) in _BY_TEXT:
-            self._with(connection, _BY_TEXT[control])
+        else:
+            self._steer(connection, read(statement))
+
+    def _steer(self, connection: Connection, statement: Statement) -> None:
+        """Savepoints, whose events do not tell their names, and transactions that are ended by text."""
+        if statement.control is Control.SAVEPOINT:
+            self._buffers.setdefault(connection, _Buffer()).mark(statement.name)
+        elif statement.control is Control.ROLLBACK_TO:
+            self._with(connection, _Buffer.back_to, statement.name)
+        elif statement.control is Control.COMMIT:
+            self._with(connection, _Buffer.flush)
+        elif statement.control is Control.ROLLBACK:
+            self._with(connection, _Buffer.drop)
 
     # -- transactions
-
-    def _mark(self, connection: Connection, name: str) -> None:
-        buffer = self._buffers.get(connection)
-        if buffer is None:
-            buffer = self._buffers[connection] = _Buffer()
-        buffer.marks[name] = len(buffer.notes)
 
     def _with(self, connection: Connection, what: Callable[..., None], *args: Any) -> None:
         buffer = self._buffers.get(connection)

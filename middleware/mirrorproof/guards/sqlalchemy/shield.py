@@ -18,150 +18,21 @@ from sqlalchemy.util.concurrency import in_greenlet
 
 from mirrorproof.errors import EffectRefusedError
 from mirrorproof.guards.sqlalchemy.checkout import Checkout
+from mirrorproof.guards.sqlalchemy.cursors import NoCursor, ShieldCursor
+from mirrorproof.guards.sqlalchemy.drivers import await_here
 from mirrorproof.guards.sqlalchemy.effects import Finder, Found
-from mirrorproof.guards.sqlalchemy.statement import Control, Statement, as_text, read, read_script
+from mirrorproof.guards.sqlalchemy.proxy import Proxy
+from mirrorproof.guards.sqlalchemy.statement import Statement
 
-__all__ = ["Proxy", "ShieldConnection", "ShieldCursor"]
+__all__ = ["ShieldConnection"]
 
 _SETTINGS: Final = frozenset({"autocommit", "isolation_level", "readonly", "read_only", "deferrable"})
 _SETTERS: Final = frozenset({"set_" + name for name in _SETTINGS} | {"set_session"})
 _REFUSED: Final = frozenset({"set_authorizer", "deserialize", "reset", "tpc_recover", "cancel_safe"})
 
 
-class Proxy:
-    """Everything that is not answered here is the real object's, its class included."""
-
-    _own: frozenset[str] = frozenset({"_real"})
-
-    def __init__(self, real: Any) -> None:
-        self._real = real
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_shield"):
-            raise AttributeError(name)
-        return getattr(self._real, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in self._own:
-            object.__setattr__(self, name, value)
-        else:
-            setattr(self._real, name, value)
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
-        return type(self._real)
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._real)
-
-    def __next__(self) -> Any:
-        return next(self._real)
-
-
-class ShieldCursor(Proxy):
-    """A cursor. `announced` is set while SQLAlchemy itself reports what it executes."""
-
-    _own = frozenset({"_real", "_shield", "announced"})
-
-    def __init__(self, real: Any, shield: ShieldConnection) -> None:
-        super().__init__(real)
-        self._shield = shield
-        self.announced = False
-
-    @property
-    def connection(self) -> Any:
-        """The shield, not the connection behind it."""
-        return self._shield
-
-    @property
-    def checkout(self) -> Checkout:
-        """The part of the lease that this cursor belongs to."""
-        return self._shield._checkout
-
-    def execute(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
-        """One statement, or a script that steers transactions, statement by statement."""
-        result = None
-        for statement in self._statements(operation, any(args) or bool(kwargs)):
-            self.announced = self.announced and statement.whole
-            result = self._run(
-                statement, operation if statement.whole else statement.text,
-                lambda sql: self._real.execute(sql, *args, **kwargs), args[0] if args else None,
-            )  # fmt: skip
-        return self if result is self._real else result
-
-    def _statements(self, operation: Any, with_parameters: bool) -> list[Statement]:
-        text = as_text(operation, self._shield._real)
-        if ";" in text and not with_parameters:
-            parts = read_script(text)
-            if len(parts) > 1 and any(part.control is not Control.NONE for part in parts):
-                return list(parts)
-        return [read(text)]
-
-    def executemany(self, operation: Any, rows: Any, *args: Any, **kwargs: Any) -> Any:
-        """A statement for each row."""
-        rows = list(rows)
-        result = self._run(
-            self._read(operation), operation,
-            lambda sql: self._real.executemany(sql, rows, *args, **kwargs), rows,
-        )  # fmt: skip
-        return self if result is self._real else result
-
-    def executescript(self, script: str) -> Any:
-        """sqlite3's: it commits first, and the script then runs without a transaction of the driver's."""
-        checkout = self.checkout
-        checkout.commit()
-        before, checkout.autocommit = checkout.autocommit, True
-        try:
-            for statement in read_script(script):
-                self._run(statement, statement.text, self._real.execute, None)
-        finally:
-            checkout.autocommit = before
-        return self
-
-    def callproc(self, name: str, *args: Any) -> Any:
-        """A procedure or function by its name."""
-        statement = Statement(f"CALL {name}", "CALL", "sql.call", name)
-        call = self._real.callproc
-        return self._run(statement, name, lambda sql: call(sql, *args), args[0] if args else None)
-
-    def copy_expert(self, sql: Any, *args: Any, **kwargs: Any) -> Any:
-        """psycopg2's COPY."""
-        return self._run(
-            self._read(sql), sql, lambda text: self._real.copy_expert(text, *args, **kwargs), None
-        )
-
-    def copy_from(self, file: Any, table: str, *args: Any, **kwargs: Any) -> Any:
-        """psycopg2's COPY FROM."""
-        return self._run(
-            read(f"COPY {table} FROM STDIN"), table,
-            lambda name: self._real.copy_from(file, name, *args, **kwargs), None,
-        )  # fmt: skip
-
-    @contextmanager
-    def copy(self, statement: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """psycopg's COPY: the block feeds it."""
-        label = self._read(statement)
-        block = self.checkout.whole(label, lambda: self._shield.found(label, None))
-        with block, self._real.copy(statement, *args, **kwargs) as copy:
-            yield copy
-
-    def _read(self, operation: Any) -> Statement:
-        return read(as_text(operation, self._shield._real))
-
-    def _run(self, statement: Statement, sql: Any, call: Callable[[Any], Any], parameters: Any) -> Any:
-        announced = self.announced
-        return self.checkout.perform(
-            statement,
-            lambda instead: call(sql) if instead is None else self._real.execute(instead),
-            lambda: [] if announced else self._shield.found(statement, parameters),
-            announced=announced,
-        )
-
-    def __exit__(self, *_: Any) -> None:
-        self._real.close()
+def _left_already() -> None:
+    """A connection may be closed twice."""
 
 
 class ShieldConnection(Proxy):
@@ -191,8 +62,8 @@ class ShieldConnection(Proxy):
 
     def cursor(self, *args: Any, **kwargs: Any) -> Any:
         """A cursor behind the same shield."""
-        self._checkout.lease.require("sql.connection", "", "cursor")
-        return ShieldCursor(self._real.cursor(*args, **kwargs), self)
+        stands = self._checkout.lease.stands()
+        return ShieldCursor(self._real.cursor(*args, **kwargs) if stands else NoCursor(), self)
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """The drivers' short way."""
@@ -219,7 +90,11 @@ class ShieldConnection(Proxy):
     def close(self) -> None:
         """End the checkout; the lease goes on."""
         self._checkout.rollback()
-        self._on_close()
+        self._leave()
+
+    def _leave(self) -> None:
+        on_close, self._on_close = self._on_close, _left_already
+        on_close()
 
     def terminate(self) -> None:
         """What a pool does to an async connection in doubt, also where nothing can be awaited."""
@@ -227,7 +102,7 @@ class ShieldConnection(Proxy):
             self._checkout.rollback()
         else:
             self._checkout.owe()
-        self._on_close()
+        self._leave()
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if kind is None:
@@ -296,8 +171,6 @@ class ShieldConnection(Proxy):
 
     def run_async(self, function: Callable[[Any], Any]) -> Any:
         """SQLAlchemy's way to await something with the driver's own connection."""
-        from mirrorproof.guards.sqlalchemy.drivers import await_here
-
         return await_here(function(self.driver_connection))
 
     # -- two-phase commit, as psycopg and psycopg2 offer it

@@ -124,27 +124,27 @@ def read_script(text: str) -> tuple[Statement, ...]:
 
 
 def _split(text: str) -> list[str]:
-    parts, start, words, depth = [], 0, 0, 0
+    parts: list[str] = []
+    words: list[str] = []
+    start = depth = 0
     for token in _TOKEN.finditer(text):
-        word = token["word"]
-        if word is not None:
-            words += 1
-            depth = _trigger_depth(text[start : token.end()], word, words, depth)
+        if token["word"]:
+            words.append(token["word"].upper())
+            depth = _trigger_depth(words, depth)
         if token["end"] and depth == 0:
             parts.append(text[start : token.start()].strip())
-            start, words = token.end(), 0
+            start, words = token.end(), []
     parts.append(text[start:].strip())
     return [part for part in parts if _words(part)]
 
 
-def _trigger_depth(so_far: str, word: str, words: int, depth: int) -> int:
+def _trigger_depth(words: list[str], depth: int) -> int:
     # SQLite's CREATE TRIGGER holds statements between BEGIN and END, where CASE has an END of its own.
-    upper = word.upper()
-    if upper == "BEGIN" and words > 1 and so_far.lstrip()[:6].upper() == "CREATE":
+    if words[0] == "CREATE" and words[-1] == "BEGIN":
         return depth + 1
-    if upper == "CASE" and depth:
+    if words[-1] == "CASE" and depth:
         return depth + 1
-    return depth - 1 if upper == "END" and depth else depth
+    return depth - 1 if words[-1] == "END" and depth else depth
 
 
 def _words(text: str, limit: int = 12) -> list[str]:

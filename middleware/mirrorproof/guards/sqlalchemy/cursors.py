@@ -1,0 +1,140 @@
+"""Cursors behind the shield: every way to run SQL with one goes through the checkout.
+
+Knows DBAPI cursors of the drivers covered. Must not know transactions or engines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mirrorproof.guards.sqlalchemy.checkout import Checkout
+from mirrorproof.guards.sqlalchemy.proxy import Proxy
+from mirrorproof.guards.sqlalchemy.statement import Control, Statement, as_text, read, read_script
+
+if TYPE_CHECKING:
+    from mirrorproof.guards.sqlalchemy.shield import ShieldConnection
+
+__all__ = ["NoCursor", "ShieldCursor"]
+
+
+class ShieldCursor(Proxy):
+    """A cursor. `announced` is set while SQLAlchemy itself reports what it executes."""
+
+    _own = frozenset({"_real", "_shield", "announced"})
+
+    def __init__(self, real: Any, shield: ShieldConnection) -> None:
+        super().__init__(real)
+        self._shield = shield
+        self.announced = False
+
+    @property
+    def connection(self) -> Any:
+        """The shield, not the connection behind it."""
+        return self._shield
+
+    @property
+    def checkout(self) -> Checkout:
+        """The part of the lease that this cursor belongs to."""
+        return self._shield._checkout
+
+    def execute(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
+        """One statement, or a script that steers transactions, statement by statement."""
+        result = None
+        for statement in self._statements(operation, any(args) or bool(kwargs)):
+            self.announced = self.announced and statement.whole
+            result = self._run(
+                statement, operation if statement.whole else statement.text,
+                lambda sql: self._real.execute(sql, *args, **kwargs), args[0] if args else None,
+            )  # fmt: skip
+        return self if result is self._real else result
+
+    def _statements(self, operation: Any, with_parameters: bool) -> list[Statement]:
+        text = as_text(operation, self._shield._real)
+        if ";" in text and not with_parameters:
+            parts = read_script(text)
+            if len(parts) > 1 and any(part.control is not Control.NONE for part in parts):
+                return list(parts)
+        return [read(text)]
+
+    def executemany(self, operation: Any, rows: Any, *args: Any, **kwargs: Any) -> Any:
+        """A statement for each row."""
+        rows = list(rows)
+        result = self._run(
+            self._read(operation), operation,
+            lambda sql: self._real.executemany(sql, rows, *args, **kwargs), rows,
+        )  # fmt: skip
+        return self if result is self._real else result
+
+    def executescript(self, script: str) -> Any:
+        """sqlite3's: it commits first, and the script then runs without a transaction of the driver's."""
+        checkout = self.checkout
+        checkout.commit()
+        before, checkout.autocommit = checkout.autocommit, True
+        try:
+            for statement in read_script(script):
+                self._run(statement, statement.text, self._real.execute, None)
+        finally:
+            checkout.autocommit = before
+        return self
+
+    def callproc(self, name: str, *args: Any) -> Any:
+        """A procedure or function by its name."""
+        statement = Statement(f"CALL {name}", "CALL", "sql.call", name)
+        call = self._real.callproc
+        return self._run(statement, name, lambda sql: call(sql, *args), args[0] if args else None)
+
+    def copy_expert(self, sql: Any, *args: Any, **kwargs: Any) -> Any:
+        """psycopg2's COPY."""
+        return self._run(
+            self._read(sql), sql, lambda text: self._real.copy_expert(text, *args, **kwargs), None
+        )
+
+    def copy_from(self, file: Any, table: str, *args: Any, **kwargs: Any) -> Any:
+        """psycopg2's COPY FROM."""
+        return self._run(
+            read(f"COPY {table} FROM STDIN"), table,
+            lambda name: self._real.copy_from(file, name, *args, **kwargs), None,
+        )  # fmt: skip
+
+    @contextmanager
+    def copy(self, statement: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """psycopg's COPY: the block feeds it."""
+        label = self._read(statement)
+        block = self.checkout.whole(label, lambda: self._shield.found(label, None))
+        with block, self._real.copy(statement, *args, **kwargs) as copy:
+            yield copy
+
+    def stream(self, query: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """psycopg's rows one by one."""
+        label = self._read(query)
+        with self.checkout.whole(label, lambda: self._shield.found(label, None)):
+            yield from self._real.stream(query, *args, **kwargs)
+
+    def _read(self, operation: Any) -> Statement:
+        return read(as_text(operation, self._shield._real))
+
+    def _run(self, statement: Statement, sql: Any, call: Callable[[Any], Any], parameters: Any) -> Any:
+        announced = self.announced
+        return self.checkout.perform(
+            statement,
+            lambda instead: call(sql) if instead is None else self._real.execute(instead),
+            lambda: [] if announced else self._shield.found(statement, parameters),
+            announced=announced,
+        )
+
+    def __exit__(self, *_: Any) -> None:
+        self._real.close()
+
+
+class NoCursor:
+    """In place of a cursor on a lease that has ended. The refusal waits for a statement.
+
+    SQLAlchemy would wrap what is raised while a cursor is made into an error of its own.
+    """
+
+    description = None
+
+    def close(self) -> None:
+        """Nothing to close."""

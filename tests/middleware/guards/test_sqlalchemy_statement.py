@@ -1,0 +1,123 @@
+"""Reading SQL: names for the ledger, what steers a transaction, and what is refused in doubt."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirrorproof.guards.sqlalchemy.statement import Control, doubts, read, read_script
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "target"),
+    [
+        ("INSERT INTO orders (id) VALUES (1)", "sql.insert", "orders"),
+        ('insert into shop."Orders" values (1)', "sql.insert", "shop.Orders"),
+        ("INSERT OR IGNORE INTO orders VALUES (1)", "sql.insert", "orders"),
+        ("REPLACE INTO orders VALUES (1)", "sql.insert", "orders"),
+        ("-- note\n/* and */ UPDATE ONLY orders SET id = 1", "sql.update", "orders"),
+        ("DELETE FROM `orders`", "sql.delete", "orders"),
+        ("TRUNCATE TABLE orders", "sql.delete", "orders"),
+        ("WITH x AS (SELECT 1) INSERT INTO orders SELECT * FROM x", "sql.insert", "orders"),
+        ("WITH x AS (DELETE FROM orders RETURNING *) SELECT * FROM x", "sql.delete", "orders"),
+        ("CREATE TABLE IF NOT EXISTS orders (id int)", "sql.ddl", "orders"),
+        ("DROP INDEX IF EXISTS by_note", "sql.ddl", "by_note"),
+        ("CALL place_order(1)", "sql.call", "place_order"),
+        ("DO $$ BEGIN NULL; END $$", "sql.call", "do"),
+        ("COPY orders (id) FROM STDIN", "sql.insert", "orders"),
+        ("PRAGMA user_version = 1", "sql.other", "pragma user_version"),
+        ("NOTIFY jobs, 'x'", "sql.other", "jobs"),
+        ("EXECUTE prepared(1)", "sql.other", "prepared"),
+    ],
+)
+def test_writes_are_named(text, kind, target):
+    assert (read(text).kind, read(text).target) == (kind, target)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT 1", "select 'INSERT INTO orders'", "WITH x AS (SELECT 1) SELECT * FROM x FOR UPDATE",
+        "SELECT * FROM a FOR NO KEY UPDATE", "COPY orders TO STDOUT", "PRAGMA user_version", "SHOW all",
+        "(SELECT 1) UNION (SELECT 2)", "VALUES (1)", "", "  -- nothing", "EXPLAIN SELECT 1",
+    ],
+)  # fmt: skip
+def test_reads_have_no_name(text):
+    assert not read(text).writes
+
+
+@pytest.mark.parametrize(
+    ("text", "control", "name"),
+    [
+        ("BEGIN", Control.BEGIN, ""),
+        ("begin immediate", Control.BEGIN, "immediate"),
+        ("START TRANSACTION", Control.BEGIN, ""),
+        ("/* */ COMMIT -- x", Control.COMMIT, ""),
+        ("END TRANSACTION", Control.COMMIT, ""),
+        ("ROLLBACK", Control.ROLLBACK, ""),
+        ("ABORT WORK", Control.ROLLBACK, ""),
+        ("ROLLBACK WORK TO SAVEPOINT a", Control.ROLLBACK_TO, "a"),
+        ('ROLLBACK TO "A b"', Control.ROLLBACK_TO, "A b"),
+        ("SAVEPOINT a", Control.SAVEPOINT, "a"),
+        ("RELEASE a", Control.RELEASE, "a"),
+        ("RELEASE SAVEPOINT a", Control.RELEASE, "a"),
+        ("PREPARE TRANSACTION 'x y'", Control.PREPARE, "x y"),
+        ("COMMIT PREPARED 'x'", Control.COMMIT_PREPARED, "x"),
+        ("ROLLBACK PREPARED 'x'", Control.ROLLBACK_PREPARED, "x"),
+        ("SET CONSTRAINTS ALL IMMEDIATE", Control.CHECK_ALL, ""),
+        ("SET CONSTRAINTS ALL DEFERRED", Control.SETTING, "DEFERRED"),
+        ("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", Control.SETTING, "ISOLATION"),
+        ("VACUUM orders", Control.APART, "orders"),
+        ("CREATE INDEX CONCURRENTLY i ON t (a)", Control.APART, "i"),
+        ("SELECT 1", Control.NONE, ""),
+    ],
+)
+def test_what_steers_a_transaction_is_found(text, control, name):
+    assert (read(text).control, read(text).name) == (control, name)
+
+
+def test_a_script_is_cut_at_its_semicolons_only():
+    script = """
+        INSERT INTO a VALUES ('x;y'); -- a; comment
+        CREATE TRIGGER t AFTER INSERT ON a BEGIN UPDATE a SET b = CASE WHEN 1 THEN 2 END; DELETE FROM c; END;
+        DO $body$ BEGIN PERFORM 1; END $body$;;
+        COMMIT
+    """
+    assert [part.verb for part in read_script(script)] == ["INSERT", "CREATE", "DO", "COMMIT"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT 1; ROLLBACK; INSERT INTO orders VALUES (1)",
+        "SELECT 'it''s'; abort; INSERT INTO orders VALUES (1)",
+        r"SELECT E'\'; ROLLBACK; INSERT INTO orders VALUES (1); --'",
+        "SELECT setval('tickets', 1)",
+        "select dblink_exec('dbname=other', 'DELETE FROM orders')",
+        "COPY orders TO PROGRAM 'mail boss@example.com'",
+        "COPY orders TO '/tmp/orders'",
+        "SELECT pg_terminate_backend(1)",
+    ],
+)
+def test_what_could_get_past_the_lease_is_doubted(text):
+    assert doubts(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["INSERT INTO a VALUES (1);", "ROLLBACK", "COPY orders TO STDOUT", "SELECT 1; SELECT 2"]
+)
+def test_ordinary_statements_are_not_doubted(text):
+    assert not doubts(text)
+
+
+@given(st.text())
+def test_any_text_is_read_without_an_error(text):
+    read(text)
+    read_script(text)
+    doubts(text)
+
+
+@given(st.text(alphabet="'\"$;/*-abBEGIN \n", max_size=200))
+def test_any_mess_of_quotes_is_read_without_an_error(text):
+    assert all(part.text for part in read_script(text))

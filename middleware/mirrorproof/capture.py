@@ -107,7 +107,6 @@ class Capture:
 def take_headers(headers: Iterable[Sequence[bytes]], settings: Settings, notes: list[str]) -> RawHeaders:
     """Redacted copies of raw headers, at most `max_header_bytes` of them; notes what was cut."""
     redactor = Redactor.shared(settings.redact)
-    sensitive = redactor.sensitive
     kept: RawHeaders = []
     room = settings.max_header_bytes
     for name, value in headers:
@@ -115,7 +114,7 @@ def take_headers(headers: Iterable[Sequence[bytes]], settings: Settings, notes: 
         if room < 0:
             notes.append("headers_truncated")
             break
-        if sensitive(bytes(name)):
+        if redactor.sensitive(name):
             kept.append((name, _REDACTED))
         elif b"=" in value and (b"?" in value or b"#" in value):  # a URL: Location, Referer
             kept.append((name, redactor.url(value.decode("latin-1")).encode("latin-1")))

@@ -1,7 +1,7 @@
 """The console script `mirrorproof`: finds the commands that the installed packages offer.
 
-Knows names of commands. Must not import one before it is called: `--help` stays quick, and works with
-any set of extras.
+Knows names of commands. Must not need what a command needs: a command's module imports click and nothing
+heavier until it is called, so that `--help` stays quick and works with any set of extras.
 """
 
 from __future__ import annotations

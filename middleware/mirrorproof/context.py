@@ -183,14 +183,20 @@ def is_mirrored() -> bool:
     return context is not None and context.mirrored
 
 
-@contextmanager
-def entered(context: MirrorContext) -> Iterator[MirrorContext]:
-    """Make `context` the current one. Does not end it."""
-    token = _current.set(context)
-    try:
-        yield context
-    finally:
-        _current.reset(token)
+class entered:  # noqa: N801 - reads as a verb in `with entered(context):`
+    """Makes `context` the current one for the length of a `with`. Does not end it."""
+
+    __slots__ = ("_context", "_token")
+
+    def __init__(self, context: MirrorContext) -> None:
+        self._context = context
+
+    def __enter__(self) -> MirrorContext:
+        self._token = _current.set(self._context)
+        return self._context
+
+    def __exit__(self, *error: object) -> None:
+        _current.reset(self._token)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -42,3 +43,16 @@ def _start_postgres(directory: Path) -> Any:
     server.psql("ALTER SYSTEM SET fsync = off;")
     server.cleanup()  # the first of them needs a restart
     return get_server(directory, cleanup_mode="stop")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How many kinds of write were tried mirrored, and through which driver."""
+    tried: Counter[str] = Counter()
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            name = report.nodeid.partition("::test_mirrored_it_leaves_no_trace_and_sees_success[")[2]
+            if name and report.when == "call":
+                tried[f"{name.partition('-')[0]} {outcome}"] += 1
+    if tried:
+        totals = ", ".join(f"{each} {count}" for each, count in sorted(tried.items()))
+        terminalreporter.write_line(f"writes tried mirrored: {totals}")

@@ -138,4 +138,3 @@ class SqliteFuse:
             return sqlite3.SQLITE_DENY
         there = file in ("", ":memory:") or (not file.startswith("file:") and Path(file).is_file())
         return sqlite3.SQLITE_OK if there else sqlite3.SQLITE_DENY
-

@@ -119,6 +119,11 @@ class MirrorContext:
             )
         raise ReadOnlyError(f"{kind} {target}: this mirrored request may only read ({summary})")
 
+    def give_up(self) -> None:
+        """The request's work was given up so that v1 need not wait: its pair is told apart as yielded."""
+        self.yielded = True
+        self.ledger.yield_all()
+
     def on_end(self, cleanup: Callable[[], None]) -> None:
         """Call `cleanup` when the request ends, last added first. At once if it has ended already."""
         with self._lock:
@@ -155,6 +160,9 @@ class _ProcessContext(MirrorContext):
         if any(fnmatchcase(kind, allowed) for allowed in self.settings.outside_requests):
             return Action.EXECUTE
         return super().action(kind)
+
+    def give_up(self) -> None:
+        pass  # outside requests nothing is paired
 
     def record(self, kind: str, target: str, summary: str, digest: str, outcome: Outcome) -> None:
         self.counters.add("effects_outside")

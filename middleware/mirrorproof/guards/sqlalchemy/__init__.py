@@ -1,6 +1,7 @@
 """The SQLAlchemy guard: a mirrored request's writes happen on a lease and are rolled back at its end.
 
     granting      which connection a checkout gets; makes leases
+    berths        how many leases stand at once
     lease         one physical connection: its transaction, its state, its end
     fuse          why the lease cannot commit
     checkout      one checkout's statements; transactions: its begin, commit and rollback;

@@ -27,6 +27,7 @@ from sqlalchemy.pool.base import _ConnectionRecord
 
 from mirrorproof.context import Action, MirrorContext
 from mirrorproof.errors import EffectRefusedError
+from mirrorproof.guards.sqlalchemy.berths import Berths, berths_of
 from mirrorproof.guards.sqlalchemy.checkout import Checkout
 from mirrorproof.guards.sqlalchemy.drivers import Driver, Pysqlite, driver_for
 from mirrorproof.guards.sqlalchemy.effects import Finder
@@ -133,6 +134,21 @@ def _checkout(lease: Lease, pool: Pool, finder: Finder, *, ends: bool) -> Any:
 
 
 def _make(context: MirrorContext, driver: Driver, pool: Pool) -> Lease:
+    berths = berths_of(pool)
+    if not berths.take(is_async=driver.is_async):
+        context.give_up()
+        raise EffectRefusedError(
+            f"all {berths.size} connections for mirrored requests are taken; this one was given up, so that "
+            "v1 finds connections"
+        )
+    try:
+        return _make_in_berth(context, driver, pool, berths)
+    except BaseException:
+        berths.leave()
+        raise
+
+
+def _make_in_berth(context: MirrorContext, driver: Driver, pool: Pool, berths: Berths) -> Lease:
     try:
         _require_fresh_connections(pool)
         lease = _open(context, driver, pool)
@@ -144,6 +160,7 @@ def _make(context: MirrorContext, driver: Driver, pool: Pool) -> Lease:
             f"mirrorproof could not make a connection to {name} harmless, so a mirrored request gets none: "
             f"{error}"
         ) from error
+    lease.on_closed = berths.leave
     if context.in_request:
         context.on_end(lease.end)
     return lease

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import Any
 
@@ -60,6 +60,7 @@ class Lease:
         self.turn = turn_for(driver.is_async, self._after_turn)
         self.dirty = False
         self.checkouts = 0
+        self.on_closed: Callable[[], None] = lambda: None
         self._loop = asyncio.get_running_loop() if driver.is_async else None
         self._record = record
         self._fuse = fuse
@@ -183,22 +184,17 @@ class Lease:
         """Look at the connection after an application's statement failed."""
         state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
         if state in _YIELD_STATES or "database is locked" in str(error):
-            self._yielded()
+            self.context.give_up()
         if not self.driver.in_transaction(self.connection):
             self._lose()
             raise EffectRefusedError(self._broken) from error
 
     def _lose(self) -> None:
         if self.driver.closed(self.connection):
-            self._yielded()
+            self.context.give_up()
             self._broken = "the mirrored request's transaction was ended so that others need not wait"
         else:
             self._broken = "the mirrored request's transaction ended by a way that mirrorproof does not know"
-
-    def _yielded(self) -> None:
-        if self.context.in_request:
-            self.context.yielded = True
-            self.context.ledger.yield_all()
 
     def publish(self, found: Iterable[Found]) -> None:
         """Effects that have now happened, as the application sees it."""
@@ -244,6 +240,7 @@ class Lease:
         else:
             self._quietly(self.connection.rollback)
             self._quietly(self._record.close)
+        self.on_closed()
 
     def _quietly(self, call: Any) -> None:
         try:

@@ -90,11 +90,9 @@ def test_every_mirrored_request_is_a_pair_or_is_named_as_unpaired(full: Run) -> 
 
 def test_what_v1_wrote_is_what_v2_was_kept_from_writing(full: Run) -> None:
     figures = full.figures
-    if figures["yielded"] or figures["unpaired"]:
-        pytest.skip(
-            "some of v2's work was given up for v1's sake, and what it would have written is not known"
-        )
-    assert figures["effects_suppressed"] == figures["writes_by_primary"]
+    short = figures["writes_by_primary"] - figures["effects_suppressed"]
+    # Of a request that was given up for v1's sake, what it would have written is not known.
+    assert short == 0 or (short > 0 and figures["yielded"] + figures["unpaired"] > 0)
 
 
 @pytest.mark.parametrize("planted", PLANTED, ids=lambda one: f"{one.name} at {one.endpoint} {one.path}")
@@ -118,8 +116,6 @@ def test_the_written_amount_is_found_at_the_path_that_the_design_names(full: Run
 
 
 def test_nothing_differs_that_nobody_planted(full: Run) -> None:
-    if full.figures["yielded"]:
-        pytest.skip("some of v2's work was given up for v1's sake, and its answers are errors then")
     assert full.figures["unexpected"] == []
 
 

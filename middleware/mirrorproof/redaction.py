@@ -49,6 +49,8 @@ _URL_PARTS = re.compile("([?#])")
 _PART_NAME = re.compile(rb'\bname="?([^";\r\n]*)', re.IGNORECASE)
 _IN_QUOTES = re.compile(r'("(?:[^"\\]++|\\.)*+"?)', re.DOTALL)
 _MAX_DECODED_BYTES: Final = 4 << 20
+_SHORTEST_NUMBER: Final = 13
+"""Characters of the shortest text that can hold a card number or an IBAN."""
 
 
 class UnreadableBodyError(Exception):
@@ -101,7 +103,10 @@ class Redactor:
             return field
         if self.sensitive(unquote_plus(name)):
             return name + equals + REDACTED
-        return field if _plain(unquote_plus(value)) == unquote_plus(value) else name + equals + REDACTED
+        if len(value) < _SHORTEST_NUMBER:
+            return field
+        text = unquote_plus(value)
+        return field if _plain(text) == text else name + equals + REDACTED
 
     def body(self, body: bytes, content_type: str, encoding: str = "") -> bytes:
         """A body, or the first part of one, by its media type and content coding.

@@ -11,6 +11,7 @@ Knows ASGI's scopes. Must not know any framework, guard or the wire format.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from contextlib import suppress
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from mirrorproof.asgi_types import ASGIApp, Receive, Scope, Send
 from mirrorproof.context import MirrorContext, entered, set_process_context
 from mirrorproof.counters import Counters
-from mirrorproof.decision import SIGNATURE_HEADER, Arrival, Decision, Mark, decide, read_mark
+from mirrorproof.decision import SIGNATURE_HEADER, Arrival, Decision, Mark, Role, decide, read_mark
 from mirrorproof.errors import SettingsError
 from mirrorproof.guards import install_guards
 from mirrorproof.head import RequestHead
@@ -28,6 +29,8 @@ from mirrorproof.settings import Settings
 from mirrorproof.shipping import Agent
 
 __all__ = ["MirrorMiddleware"]
+
+_log = logging.getLogger("mirrorproof")
 
 
 class MirrorMiddleware:
@@ -54,6 +57,11 @@ class MirrorMiddleware:
         self._unmarked = (
             None if self.settings.role.always_mirrored else decide(self.settings.policy, Arrival(Mark.ABSENT))
         )
+        if self.settings.role is Role.MIXED and not self.settings.trust:
+            _log.warning(
+                "mirrorproof: role mixed without `trust` believes any caller's x-istio-mirror, and drops the "
+                "writes of whoever sends it; set MIRRORPROOF_ROLE, or MIRRORPROOF_TRUST=mirror_port or key"
+            )
         if self.settings.role.always_mirrored:
             set_process_context(self.settings, self.counters)
         if self.settings.guards:

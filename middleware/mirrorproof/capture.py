@@ -16,7 +16,15 @@ from typing import Final
 
 from mirrorproof.body import BodySample
 from mirrorproof.context import MirrorContext
-from mirrorproof.exchange import EFFECTS_UNOBSERVED, YIELDED, Effect, Exchange, Request, Response
+from mirrorproof.exchange import (
+    EFFECTS_LATE,
+    EFFECTS_UNOBSERVED,
+    YIELDED,
+    Effect,
+    Exchange,
+    Request,
+    Response,
+)
 from mirrorproof.redaction import REDACTED, Redactor, UnreadableBodyError
 from mirrorproof.settings import Settings
 from mirrorproof.telemetry import TraceIds
@@ -24,7 +32,9 @@ from mirrorproof.telemetry import TraceIds
 __all__ = ["Answer", "Capture", "RawHeaders", "take_answer", "take_headers", "take_query"]
 
 RawHeaders = list[tuple[bytes, bytes]]
-_OVERHEAD_BYTES: Final = 1024
+_OVERHEAD_BYTES: Final = 4096  # of the objects themselves; so are the next two
+_HEADER_BYTES: Final = 150
+_EFFECT_BYTES: Final = 600
 _REDACTED: Final = REDACTED.encode()
 
 
@@ -63,7 +73,14 @@ class Capture:
     @property
     def size(self) -> int:
         """About how many bytes it takes while it waits."""
-        return _OVERHEAD_BYTES + (len(self.answer.body) if self.answer else 0)
+        headers = self.request_headers + (self.answer.headers if self.answer else [])
+        return (
+            _OVERHEAD_BYTES
+            + (len(self.answer.body) if self.answer else 0)
+            + sum(_HEADER_BYTES + len(name) + len(value) for name, value in headers)
+            + sum(_EFFECT_BYTES + len(each.summary) + len(each.target) for each in self.context.ledger)
+            + 2 * (len(self.query) + len(self.path))
+        )
 
     def exchange(self) -> Exchange:
         """The exchange, in the words of the wire format."""
@@ -85,6 +102,8 @@ class Capture:
             notes.append(f"effects_lost:{context.ledger.lost}")
         if context.yielded:
             notes.append(YIELDED)
+        if context.late:
+            notes.append(EFFECTS_LATE)
         return context.ledger.effects, notes
 
     def _request(self) -> Request:
@@ -123,8 +142,11 @@ def take_headers(headers: Iterable[Sequence[bytes]], settings: Settings, notes: 
     return kept
 
 
-def take_query(query: bytes, settings: Settings) -> str:
-    """The query string, redacted."""
+def take_query(query: bytes, settings: Settings, notes: list[str]) -> str:
+    """The query string, redacted, at most `max_header_bytes` of it; notes what was cut."""
+    if len(query) > settings.max_header_bytes:
+        notes.append("query_truncated")
+        query = query[: settings.max_header_bytes]
     return Redactor.shared(settings.redact).query(query.decode("latin-1"))
 
 

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from enum import Enum
 from fnmatch import fnmatchcase
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 from mirrorproof.counters import Counters
 from mirrorproof.decision import Decision, Mode
@@ -25,6 +25,7 @@ from mirrorproof.settings import Settings
 __all__ = [
     "Action",
     "MirrorContext",
+    "carry",
     "current",
     "entered",
     "inside_effect",
@@ -32,6 +33,9 @@ __all__ = [
     "own_traffic",
     "set_process_context",
 ]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _log = logging.getLogger("mirrorproof")
 
@@ -49,12 +53,12 @@ class MirrorContext:
     """One request in the making: its decision, its ledger, its clean-up.
 
     `ended` turns true at the response's last body chunk; effects of a mirrored request are refused from
-    then on. `yielded` says that work was given up so that v1 need not wait.
+    then on, which `late` remembers. `yielded` says that work was given up so that v1 need not wait.
     """
 
     __slots__ = (
-        "_cleanups", "_lock", "counters", "decision", "ended", "ledger", "pair_id", "resources", "settings",
-        "yielded",
+        "_cleanups", "_lock", "counters", "decision", "ended", "late", "ledger", "pair_id", "resources",
+        "settings", "yielded",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +76,7 @@ class MirrorContext:
         self.ledger = Ledger(self.settings.max_effects)
         self.ended = False
         self.yielded = False
+        self.late = False
         self.resources: dict[Any, Any] = {}
         """Guards' own state for this request, by a key of theirs (an engine's lease)."""
         self._cleanups: list[Callable[[], None]] = []
@@ -113,6 +118,7 @@ class MirrorContext:
         """
         self.record(kind, target, summary, digest, Outcome.BLOCKED)
         if self.ended:
+            self.late = True
             self.counters.add("effects_late")
             raise LateEffectError(
                 f"{kind} {target}: the mirrored request's response has ended, so its effects are refused"
@@ -145,6 +151,7 @@ class MirrorContext:
                 cleanup()
             except Exception:
                 _log.exception("mirrorproof could not clean up after a request")
+        self.resources.clear()  # whoever still holds the context, to ship it, holds no connections
 
 
 class _ProcessContext(MirrorContext):
@@ -205,6 +212,23 @@ class entered:  # noqa: N801 - reads as a verb in `with entered(context):`
 
     def __exit__(self, *error: object) -> None:
         _current.reset(self._token)
+
+
+def carry(function: Callable[P, T]) -> Callable[P, T]:
+    """`function`, to run elsewhere as a part of the request served here; as it is outside requests."""
+    context, inside = _current.get(), _inside_effect.get()
+    if context is None:
+        return function
+
+    def carried(*args: P.args, **kwargs: P.kwargs) -> T:
+        token = _inside_effect.set(inside)
+        try:
+            with entered(context):
+                return function(*args, **kwargs)
+        finally:
+            _inside_effect.reset(token)
+
+    return carried
 
 
 @contextmanager

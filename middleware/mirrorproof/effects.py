@@ -157,6 +157,9 @@ class EffectScope:
         return target, summary, digest_of(self._kind, target, self._payload)
 
 
+_MAX_SCANNED_BYTES = 4096
+
+
 def _readable(payload: Any, redactor: Redactor) -> str:
     if isinstance(payload, dict):
         return ", ".join(
@@ -172,5 +175,5 @@ def _short(value: Any, redactor: Redactor) -> str:
         raw = msgspec.json.encode(value, enc_hook=lambda other: f"<{type(other).__qualname__}>")
     except Exception:
         return f"<{type(value).__qualname__}>"
-    text = redactor.body(raw, "application/json").decode("utf-8", "replace")
+    text = redactor.body(raw[:_MAX_SCANNED_BYTES], "application/json").decode("utf-8", "replace")
     return text if len(text) <= _MAX_VALUE_CHARS else text[:_MAX_VALUE_CHARS] + "…"

@@ -16,6 +16,7 @@ from mirrorproof.decision import Mode, Role
 from mirrorproof.errors import WireError
 
 __all__ = [
+    "EFFECTS_LATE",
     "EFFECTS_UNOBSERVED",
     "SCHEMA",
     "YIELDED",
@@ -33,6 +34,8 @@ __all__ = [
 SCHEMA: Final = 1
 EFFECTS_UNOBSERVED: Final = "effects_unobserved"
 """Note on an exchange whose process did not look at its effects: an empty list then means nothing."""
+EFFECTS_LATE: Final = "effects_late"
+"""Note on a mirrored exchange that was refused a write after its response: what came next is not known."""
 YIELDED: Final = "yielded"
 """Note on an exchange whose work was given up so that v1 need not wait."""
 

@@ -9,6 +9,7 @@ Knows ASGI's http messages. Must not know how a request was decided upon.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -23,6 +24,7 @@ from mirrorproof.telemetry import TraceIds, annotate_end, annotate_start, parse_
 
 __all__ = ["DRAIN_S", "ServedRequest"]
 
+_log = logging.getLogger("mirrorproof")
 DRAIN_S: Final = 10.0
 """Seconds that a mirrored answer, which nobody waits for, is held back until its request is read."""
 Submit = Callable[[Capture], object]
@@ -67,13 +69,28 @@ class ServedRequest:
             with entered(self.context):
                 await app(self.scope, self._receive, self.send)
         except BaseException as raised:
-            error = type(raised).__name__
-            raise
+            error = self._judge(raised)
+            if not (self._complete and self.context.mirrored and isinstance(raised, Exception)):
+                raise
         finally:
             self.context.end()
             if self._pump is not None:
                 self._pump.stop()
             failsafe("capture an exchange", self.context.counters, self._finish, error)
+
+    def _judge(self, raised: BaseException) -> str | None:
+        """The exchange's error. What is raised after the response is none of the response's.
+
+        After a mirrored response it is mostly late work being refused, and stays here: a server that saw it
+        would close the connection, on which a proxy may have sent a live request already.
+        """
+        name = type(raised).__name__
+        if not self._complete:
+            return name
+        self._notes.append(f"raised_after_response:{name}")
+        if self.context.mirrored:
+            _log.warning("mirrorproof: a mirrored request raised after its response: %r", raised)
+        return None
 
     async def send(self, message: Message) -> None:
         """What the application sends, on its way to the server."""
@@ -137,7 +154,7 @@ class ServedRequest:
         read_whole = self._meter.complete or (not self._meter.sample.size and head.bodyless(scope["method"]))
         return Capture(
             context=self.context, method=scope["method"], path=scope["path"],
-            query=take_query(scope.get("query_string", b""), settings),
+            query=take_query(scope.get("query_string", b""), settings, self._notes),
             request_headers=take_headers(scope["headers"], settings, self._notes), attempt=head.attempt,
             started_unix_ns=self._started_unix_ns,
             duration_ns=self._duration_ns or time.perf_counter_ns() - self._started_ns,

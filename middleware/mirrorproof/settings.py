@@ -129,7 +129,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ship_attempts: Annotated[
         int,
         Meta(ge=1, le=100, description="Attempts for one post, backing off up to 5 s."),
-    ] = 5
+    ] = 30
     shutdown_timeout_s: Annotated[
         float, Meta(ge=0, le=60, description="Seconds that a shutdown waits for what is queued.")
     ] = 2.0
@@ -151,7 +151,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ("svc.cluster.local",)  # fmt: skip
     outside_requests: Annotated[
         tuple[str, ...], Meta(description="Kinds of effect (globs such as sql.*) that a shadow process may "
-                                          "have outside requests, at start-up for instance.")
+                                          "have outside requests, at start-up for instance. Threads "
+                                          "that the application starts itself count as outside.")
     ] = ()  # fmt: skip
 
     def __post_init__(self) -> None:

@@ -88,6 +88,7 @@ class Agent:
         self._closing = False
         self._thread: Thread | None = None
         self._source_id = uuid.uuid4().hex
+        self._warned: set[int] = set()
         self._reported: dict[str, int] = {}
         self._reported_at_s = 0.0
 
@@ -231,7 +232,19 @@ class Agent:
                 self._reported, self._reported_at_s = counted, time.monotonic()
             if answer.status in _FINAL or self._closing:
                 break
+            self._warn(answer)
         return answer
+
+    def _warn(self, answer: _Answer) -> None:
+        """Say once for each kind of failure that the recorder does not take what it is sent."""
+        if answer.status in self._warned:
+            return
+        self._warned.add(answer.status)
+        what = f"answers {answer.status}" if answer.status else "does not answer"
+        hint = "; check `token`" if answer.status in (401, 403) else ""
+        _log.warning(
+            "mirrorproof: the recorder at %s %s%s; trying again", self._settings.recorder, what, hint
+        )
 
     def _pause(self, seconds: float) -> None:
         deadline_s = time.monotonic() + seconds

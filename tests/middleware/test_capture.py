@@ -61,7 +61,13 @@ def test_secrets_in_the_urls_of_headers_go(value: bytes, kept: bytes) -> None:
 
 
 def test_a_query_is_redacted_and_its_bytes_stay() -> None:
-    assert take_query(b"a=\xff&token=x", SETTINGS) == "a=\xff&token=[redacted]"
+    assert take_query(b"a=\xff&token=x", SETTINGS, []) == "a=\xff&token=[redacted]"
+
+
+def test_an_endless_query_is_cut_and_it_is_noted() -> None:
+    notes: list[str] = []
+    assert len(take_query(b"a" * 1_000_000, SETTINGS, notes)) == SETTINGS.max_header_bytes
+    assert notes == ["query_truncated"]
 
 
 def test_an_answer_is_redacted_by_the_media_type_that_it_names() -> None:

@@ -127,7 +127,7 @@ def test_an_answer_that_is_no_acknowledgement_is_tried_again_and_then_counted(
     ship: Any, recorder: Any, answer: Any
 ) -> None:
     recorder.respond = lambda batch: answer
-    agent = ship(ship_attempts=2)
+    agent = ship(ship_attempts=2, flush_interval_s=60)  # so that both travel together
     submit(agent, 2)
     assert agent.flush(20)
     assert [len(posted.batch.exchanges) for posted in recorder.posts[:2]] == [2, 2]

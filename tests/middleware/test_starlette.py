@@ -30,6 +30,7 @@ from mirrorproof.errors import LateEffectError
 from mirrorproof.exchange import Outcome
 
 MARKED = {"x-istio-mirror": "true", "x-request-id": "pair-1"}
+LIVE = {"x-request-id": "pair-1"}
 
 
 async def hello(request: Request) -> Response:
@@ -207,15 +208,26 @@ def test_a_websocket_works_with_the_context_set(wrap: Any) -> None:
                 assert socket_.receive_text() == said
 
 
-def test_an_error_page_is_captured_and_the_error_still_reaches_the_server(wrap: Any) -> None:
-    async def fail(request: Request) -> Response:
-        raise ValueError("mine")
+async def fail(request: Request) -> Response:
+    raise ValueError("mine")
 
+
+def test_an_error_page_is_captured_and_a_live_error_still_reaches_the_server(wrap: Any) -> None:
     house = wrap(routed(Route("/", fail)))
-    with TestClient(house.middleware, raise_server_exceptions=False) as client:
+    with TestClient(house.middleware) as client, pytest.raises(ValueError, match="mine"):
+        client.get("/", headers=LIVE)
+    assert house.exchange.notes == ["raised_after_response:ValueError"]
+    assert house.exchange.response is not None
+    assert house.exchange.response.status == 500
+
+
+def test_what_a_mirrored_request_raises_after_its_response_stays_in_the_log(wrap: Any, caplog: Any) -> None:
+    # A server would close the connection over it, and the next, live request on it would be lost.
+    house = wrap(routed(Route("/", fail)))
+    with TestClient(house.middleware) as client:
         answer = client.get("/", headers=MARKED)
     assert (answer.status_code, answer.text) == (500, "Internal Server Error")
-    assert house.exchange.error == "ValueError"
+    assert "a mirrored request raised after its response: ValueError('mine')" in caplog.text
     assert house.exchange.response is not None
     assert house.exchange.response.status == 500
 

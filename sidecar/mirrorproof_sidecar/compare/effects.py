@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mirrorproof.exchange import EFFECTS_UNOBSERVED, Effect, Exchange
+from mirrorproof.exchange import EFFECTS_LATE, EFFECTS_UNOBSERVED, Effect, Exchange
 from mirrorproof_sidecar.compare.align import unequal
 from mirrorproof_sidecar.compare.found import Found, Where
 from mirrorproof_sidecar.compare.model import MISSING, Kind
@@ -24,6 +24,9 @@ def compare_effects(primary: Exchange, shadow: Exchange, found: Found) -> None:
     sides = (("primary", primary), ("shadow", shadow))
     if blind := [name for name, side in sides if EFFECTS_UNOBSERVED in side.notes]:
         found.remark(where, f"not compared: not observed on the {' and the '.join(blind)} side")
+        return
+    if late := [name for name, side in sides if EFFECTS_LATE in side.notes]:
+        found.unknown(where, f"refused after the response on the {' and the '.join(late)} side")
         return
     one, other = _grouped(primary), _grouped(shadow)
     for group in sorted(one.keys() | other.keys()):

@@ -265,6 +265,24 @@ def test_a_creator_that_returns_a_shared_connection_is_refused(file):
     shared.close()
 
 
+def test_a_creator_that_takes_from_a_pool_of_its_own_is_refused_once_tried(file):
+    class Pooled(sqlite3.Connection):
+        def close(self):
+            """Back to the pool, as psycopg_pool does with `close_returns`."""
+
+    taken = []
+
+    def take():
+        taken.append(sqlite3.connect(file, factory=Pooled, check_same_thread=False))
+        return taken[-1]
+
+    pooled = sa.create_engine("sqlite://", creator=take, poolclass=NullPool)
+    for _ in range(3):
+        with entered(context_in()), pytest.raises(EffectRefusedError, match="a pool of its own"):
+            pooled.connect()
+    assert len(taken) == 2
+
+
 def test_a_creator_that_makes_new_connections_is_fine(file):
     engine = sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(file), poolclass=NullPool)
     context = mirrored(engine, insert)

@@ -98,6 +98,18 @@ def test_a_script_is_cut_at_its_semicolons_only():
         "COPY orders TO PROGRAM 'mail boss@example.com'",
         "COPY orders TO '/tmp/orders'",
         "SELECT pg_terminate_backend(1)",
+        "SELECT \"setval\"('tickets', 1)",
+        "SELECT setval/**/('tickets', 1)",
+        "SELECT pg_catalog . setval -- x\n ('tickets', 1)",
+        "SELECT U&\"\\0073etval\"('tickets', 1)",
+        "SELECT \"pg_create_physical_replication_slot\"('a')",
+        "COPY orders FROM PROGRAM 'touch file'",
+        "COPY orders FROM '/tmp/orders'",
+        "COPY orders TO $$/tmp/orders$$",
+        "COPY orders TO/**/'/tmp/orders'",
+        "COPY (SELECT 1 FROM stdin) TO E'/tmp/orders'",
+        "SELECT 1; copy stdin (a, b) from 'x' with (null stdin)",
+        "DO $$ BEGIN COPY orders TO PROGRAM 'x'; END $$",
     ],
 )
 def test_what_could_get_past_the_lease_is_doubted(text):
@@ -105,7 +117,16 @@ def test_what_could_get_past_the_lease_is_doubted(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["INSERT INTO a VALUES (1);", "ROLLBACK", "COPY orders TO STDOUT", "SELECT 1; SELECT 2"]
+    "text",
+    [
+        "INSERT INTO a VALUES (1);",
+        "ROLLBACK",
+        "COPY orders TO STDOUT",
+        "SELECT 1; SELECT 2",
+        "copy orders (a, b) from stdin with (format csv)",
+        "COPY (SELECT a FROM t) TO STDOUT",
+        "SELECT copy FROM copies WHERE a = 'COPY b TO'",
+    ],
 )
 def test_ordinary_statements_are_not_doubted(text):
     assert not doubts(text)

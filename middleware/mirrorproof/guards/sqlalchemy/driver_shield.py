@@ -21,7 +21,7 @@ from mirrorproof.guards.sqlalchemy.drivers import Aiosqlite, Asyncpg, await_here
 from mirrorproof.guards.sqlalchemy.effects import Finder
 from mirrorproof.guards.sqlalchemy.proxy import Proxy
 from mirrorproof.guards.sqlalchemy.shield import ShieldConnection
-from mirrorproof.guards.sqlalchemy.statement import Control, Statement, as_text, doubts, read
+from mirrorproof.guards.sqlalchemy.statement import Control, Statement, as_text, doubts, read, read_script
 
 __all__ = ["shield_driver"]
 
@@ -81,7 +81,13 @@ class _Statements(Proxy):
 
     async def _run(self, name: str, sql: Any, args: Any, kwargs: Any) -> Any:
         method = getattr(self._real, name)
-        statement = read(as_text(sql, self._real))
+        text = as_text(sql, self._real)
+        statement = read(text)
+        if statement.control is not Control.NONE and len(read_script(text)) > 1:
+            raise EffectRefusedError(
+                f"a mirrored request may not send {text[:80]!r}: several statements, and one of them steers "
+                "the transaction; send them one by one"
+            )
         result = await self._perform(statement, lambda text: method(text or sql, *args, **kwargs), args)
         return self if result is self._real else result
 

@@ -7,6 +7,7 @@ what an application does with a connection.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import Any, Final, cast
@@ -200,7 +201,10 @@ class Pysqlite(Driver):
         return bool(self.raw(connection).in_transaction)
 
     def closed(self, connection: Any) -> bool:
-        return False
+        try:
+            return bool(self.raw(connection).total_changes < 0)
+        except sqlite3.ProgrammingError as error:  # the same class says that this is another's thread
+            return "closed" in str(error)
 
     def interrupt(self, connection: Any) -> None:
         self.raw(connection).interrupt()

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
 
@@ -30,6 +31,7 @@ __all__ = ["Finder", "Found"]
 _NOW_WINDOW: Final = timedelta(minutes=10)
 _MAX_ROWS: Final = 100
 _MAX_VALUE_CHARS: Final = 60
+_MAX_SCANNED_CHARS: Final = 4096
 _MAX_FIELDS: Final = 12
 _VERBS: Final = {"sql.insert": "INSERT", "sql.update": "UPDATE", "sql.delete": "DELETE"}
 
@@ -132,6 +134,9 @@ class Finder:
     def _shape(self, value: Any) -> Any:  # noqa: PLR0911 - one for each kind of value
         if isinstance(value, datetime) and abs(_aware(value) - _aware(self._now())) < _NOW_WINDOW:
             return "<now>"
+        if isinstance(value, str | bytes | bytearray | memoryview) and len(value) > _MAX_SCANNED_CHARS:
+            data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+            return f"{type(value).__name__} sha256 {sha256(data).hexdigest()}"
         if value is None or isinstance(value, bool | int | float | str):
             return value
         if isinstance(value, Mapping):
@@ -151,6 +156,8 @@ class Finder:
     def _value(self, name: str, value: Any) -> str:
         if value is not None and self._redactor.sensitive(name):
             return REDACTED
+        if isinstance(value, str | bytes):
+            value = value[: _MAX_VALUE_CHARS + 1]
         shown = repr(value) if isinstance(value, str | bytes) else str(value)
         return shown if len(shown) <= _MAX_VALUE_CHARS else shown[: _MAX_VALUE_CHARS - 1] + "…"
 
@@ -205,4 +212,4 @@ def _says_its_value(value: Any) -> bool:
 
 
 def _without_literals(text: str) -> str:
-    return re.sub(r"'(?:[^']|'')*'?", "'…'", text)
+    return re.sub(r"'(?:[^']|'')*'?", "'…'", text[:_MAX_SCANNED_CHARS])

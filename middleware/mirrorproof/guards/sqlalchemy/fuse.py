@@ -35,7 +35,7 @@ __all__ = [
 
 LOCK_LIMIT_S: Final = 0.1
 """Seconds that a statement waits for a lock: below `deadlock_timeout`, so that v2 is the victim."""
-IDLE_LIMIT_S: Final = 5.0
+IDLE_LIMIT_S: Final = 1.0
 """Seconds that the lease may stand idle while the application thinks; then the server ends it."""
 SQLITE_BUSY_LIMIT_S: Final = 0.25
 """Seconds that a statement waits for another's lock on the file."""

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from datetime import datetime
 from threading import get_ident
 from typing import Any, Final
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import event
 from sqlalchemy.pool import NullPool, Pool, SingletonThreadPool, StaticPool
@@ -150,7 +150,7 @@ def _make(context: MirrorContext, driver: Driver, pool: Pool) -> Lease:
 
 def _make_in_berth(context: MirrorContext, driver: Driver, pool: Pool, berths: Berths) -> Lease:
     try:
-        _require_fresh_connections(pool)
+        _require_fresh_connections(driver, pool)
         lease = _open(context, driver, pool)
     except EffectRefusedError:
         raise
@@ -188,24 +188,36 @@ def _open(context: MirrorContext, driver: Driver, pool: Pool) -> Lease:
     return lease
 
 
-_probed: WeakSet[Any] = WeakSet()
+_complaints: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+"""What is wrong with a pool's `creator`, if anything. Each is tried once: that costs connections."""
 
 
-def _require_fresh_connections(pool: Pool) -> None:
-    """Refuse a `creator` that hands out one connection again and again: it is a live request's too."""
+def _require_fresh_connections(driver: Driver, pool: Pool) -> None:
+    """Refuse a `creator` whose connections are not its caller's alone."""
     creator = pool._creator
     listening = getattr(getattr(pool._dialect, "dispatch", None), "do_connect", ())
-    if (creator.__module__ == "sqlalchemy.engine.create" and not listening) or pool in _probed:
+    if creator.__module__ == "sqlalchemy.engine.create" and not listening:
         return
-    first, second = pool._invoke_creator(None), pool._invoke_creator(None)  # type: ignore[arg-type]
-    if first is second or getattr(first, "_connection", first) is getattr(second, "_connection", second):
+    if pool not in _complaints:
+        _complaints[pool] = _try_creator(driver, pool)
+    if _complaints[pool]:
         raise EffectRefusedError(
-            "the engine's creator returns one and the same connection each time, so a mirrored request "
-            "cannot have one of its own; return a new connection from it"
+            f"the engine's creator {_complaints[pool]}, so a mirrored request cannot have a connection of "
+            "its own; let the creator open a new one each time"
         )
-    for connection in (first, second):
+
+
+def _try_creator(driver: Driver, pool: Pool) -> str:
+    made = [pool._invoke_creator(None) for _ in range(2)]  # type: ignore[arg-type]
+    first, second = made
+    if first is second or getattr(first, "_connection", first) is getattr(second, "_connection", second):
+        return "returns one and the same connection each time"
+    # psycopg_pool and its like: what is closed goes back to live requests, or is missed there for ever.
+    pooled = any(getattr(connection, "_pool", None) is not None for connection in made)
+    for connection in made:
         pool._dialect.do_close(connection)
-    _probed.add(pool)
+    pooled = pooled or not all(driver.closed(connection) for connection in made)
+    return "takes connections from a pool of its own" if pooled else ""
 
 
 def _copy_memory(driver: Pysqlite, connection: Any, pool: Pool) -> None:

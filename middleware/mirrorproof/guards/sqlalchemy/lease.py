@@ -238,7 +238,8 @@ class Lease:
         if self.driver.is_async:
             self._quietly(lambda: self.driver.cut(self.connection))
         else:
-            self._quietly(self.connection.rollback)
+            if not self.driver.postgres:  # a server rolls back by itself, and need not be waited for
+                self._quietly(self.connection.rollback)
             self._quietly(self._record.close)
         self.on_closed()
 

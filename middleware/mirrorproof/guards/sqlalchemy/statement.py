@@ -12,12 +12,17 @@ Pure. Must not know SQLAlchemy, drivers or leases.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import lru_cache
-from typing import Any, Final
+from functools import lru_cache, wraps
+from typing import Any, Final, TypeVar
 
 __all__ = ["Control", "Statement", "doubts", "read", "read_script"]
+
+
+T = TypeVar("T")
+_SHORT_CHARS: Final = 4096
 
 
 class Control(Enum):
@@ -93,11 +98,26 @@ _BEYOND: Final = re.compile(
     r"|pg_logical_emit_message|pg_(create|drop)_\w*slot|load_extension|writefile)\s*\(",
     re.IGNORECASE,
 )
-_COPY_BEYOND: Final = re.compile(r"\bCOPY\b.*\bTO\s+(PROGRAM\b|'|E')", re.IGNORECASE | re.DOTALL)
+_COPY_PROGRAM: Final = re.compile(r"\bCOPY\b.*\b(TO|FROM)\s+PROGRAM\b", re.IGNORECASE | re.DOTALL)
+_ESCAPED_NAME: Final = re.compile(r"\bU&\"", re.IGNORECASE)
+# Whatever is found below needs one of these words: a look that most texts do not get past.
+_SUSPICIOUS: Final = re.compile(
+    r"setval|dblink|lo_export|pg_|load_extension|writefile|\bcopy\b|U&\"", re.IGNORECASE
+)
 _ENDS: Final = re.compile(r"\b(ROLLBACK|ABORT)\b", re.IGNORECASE)
 
 
-@lru_cache(maxsize=2048)
+def _short_cache(maxsize: int) -> Callable[[Callable[[str], T]], Callable[[str], T]]:
+    """A cache for texts of a usual length: a long one is data, and would only fill the memory."""
+
+    def around(function: Callable[[str], T]) -> Callable[[str], T]:
+        cached = lru_cache(maxsize)(function)
+        return wraps(function)(lambda text: (cached if len(text) <= _SHORT_CHARS else function)(text))
+
+    return around
+
+
+@_short_cache(2048)
 def doubts(text: str) -> str:
     """Why PostgreSQL must not be sent this text at all, in words; empty if nothing speaks against it.
 
@@ -105,18 +125,44 @@ def doubts(text: str) -> str:
     along before the rest runs (a COMMIT meets the fuse, and the rest is dropped). So a text that may hold
     both is refused, without trying to be clever.
     """
-    beyond = _BEYOND.search(text)
-    if beyond:
-        return f"{beyond[1]}() cannot be undone by a rollback"
-    if _COPY_BEYOND.search(text):
-        return "COPY TO a file or program reaches out of the database"
+    if _SUSPICIOUS.search(text):
+        plain = _plain(text)
+        beyond = _BEYOND.search(plain) or _BEYOND.search(text)
+        if beyond:
+            return f"{beyond[1]}() cannot be undone by a rollback"
+        if _ESCAPED_NAME.search(text):
+            return "a name in Unicode escapes could be any function's"
+        if _COPY_PROGRAM.search(text) or any(_copies_beyond(part) for part in _split(text)):
+            return "COPY to or from a file or program reaches out of the database"
     head, _, rest = text.strip().rstrip(";").partition(";")
     if rest and _ENDS.search(head + ";" + rest):
         return "several statements in one text, and one of them may end the transaction"
     return ""
 
 
-@lru_cache(maxsize=1024)
+def _plain(text: str) -> str:
+    """A text without its comments, and with its names unquoted: `"setval" /* */ (` reads `setval (`."""
+    pieces = (token for token in _TOKEN.finditer(text) if not token["blank"] and not token["quoted"])
+    return " ".join(_bare(token[0]) if token["name"] else token[0] for token in pieces)
+
+
+def _copies_beyond(text: str) -> bool:
+    """Whether a COPY goes anywhere but over the connection. Reads what stands behind its TO or FROM."""
+    words: list[str] = []
+    depth = 0
+    for token in _TOKEN.finditer(text):
+        depth += (token[0] == "(") - (token[0] == ")")
+        if token["blank"] or depth or token[0] == ")":
+            continue
+        words.append(token["word"].upper() if token["word"] else token[0])
+        if words[0] != "COPY":
+            return False
+        if len(words) > 2 and words[-2] in ("TO", "FROM"):
+            return words[-1] not in ("STDIN", "STDOUT")
+    return False
+
+
+@_short_cache(1024)
 def read_script(text: str) -> tuple[Statement, ...]:
     """The statements of a text that may hold several."""
     parts = _split(text)
@@ -172,7 +218,7 @@ def _bare(name: str) -> str:
     return name[1:-1] if name[0] in "\"`['" else name
 
 
-@lru_cache(maxsize=2048)
+@_short_cache(2048)
 def read(text: str) -> Statement:
     """One statement."""
     words = _words(text)

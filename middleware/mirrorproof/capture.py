@@ -137,6 +137,8 @@ def take_headers(headers: Iterable[Sequence[bytes]], settings: Settings, notes: 
             kept.append((name, _REDACTED))
         elif b"=" in value and (b"?" in value or b"#" in value):  # a URL: Location, Referer
             kept.append((name, redactor.url(value.decode("latin-1")).encode("latin-1")))
+        elif b"earer " in value or b"eyJ" in value or b"://" in value:
+            kept.append((name, redactor.text(value.decode("latin-1")).encode("latin-1")))
         else:
             kept.append((name, value))
     return kept

@@ -27,12 +27,16 @@ REDACTED: Final = "[redacted]"
 _STEMS: Final = (
     "authorization", "proxyauth", "cookie", "passwd", "password", "passphrase", "secret", "token", "apikey",
     "accesskey", "privatekey", "credential", "session", "csrf", "xsrf", "creditcard", "cardnumber", "cardno",
-    "cvv", "cvc", "iban", "ssn", "xforwardedclientcert",
+    "cvv", "cvc", "iban", "ssn", "xforwardedclientcert", "jwt", "bearer", "pwd", "xauth", "oidcdata",
+    "clientprincipal", "assertion",
 )  # fmt: skip
+_WHOLE_NAMES: Final = frozenset({"auth", "pass", "pin", "otp", "sig", "pw"})
+"""Sensitive by themselves, but common inside of other names: shipping, author, passenger."""
 # Each stem, however it is spelt in a raw text, holds one of these.
 _HINTS: Final = (
     b"auth", b"cookie", b"pass", b"secret", b"token", b"key", b"credential", b"session", b"srf", b"card",
-    b"cv", b"iban", b"ssn", b"clientcert", b"\\u",
+    b"cv", b"iban", b"ssn", b"clientcert", b"jwt", b"bearer", b"pwd", b"oidc", b"principal", b"assertion",
+    b'"pin"', b'"otp"', b'"sig"', b'"pw"', b"\\u",
 )  # fmt: skip
 _NOT_SECRET: Final = frozenset({"null", "true", "false"})
 # Possessive (`*+`), so that a hostile text cannot make them backtrack. A line's end ends a string: JSON
@@ -45,6 +49,12 @@ _CARD = re.compile(r"[2-6](?<![\w.-].)\d{3}(?:[ -]?\d{4}|[ -]?\d{6}){2}[ -]?\d{1
 _IBAN = re.compile(
     r"[A-Z](?<![A-Za-z0-9].)[A-Z]\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])"
 )
+# Secrets that are known by their looks: a JSON Web Token (RFC 7519), a bearer token (RFC 6750), the password
+# in a URL (RFC 3986, 3.2.1).
+_SECRET = re.compile(
+    r"eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*|(?<=[Bb]earer )[\w.~+/=-]{8,}|(?<=://)[^/\s:@\"']{0,99}:[^/\s@\"']{1,256}(?=@)"
+)
+_ASSIGNED = re.compile(r"(?<![\w.-])([A-Za-z][\w.-]{1,63})=([^&\s;\"'<>\\]+)")
 _URL_PARTS = re.compile("([?#])")
 _PART_NAME = re.compile(rb'\bname="?([^";\r\n]*)', re.IGNORECASE)
 _IN_QUOTES = re.compile(r'("(?:[^"\\]++|\\.)*+"?)', re.DOTALL)
@@ -78,10 +88,14 @@ class Redactor:
         known = self._known.get(name)
         if known is None:
             normal = _normal(name if isinstance(name, str) else name.decode("latin-1"))
-            known = any(stem in normal for stem in self._stems)
+            known = normal in _WHOLE_NAMES or any(stem in normal for stem in self._stems)
             if len(self._known) < 4096 and len(name) < 256:
                 self._known[name] = known
         return known
+
+    def text(self, text: str) -> str:
+        """A text under a name that is not sensitive: what is a secret by its looks replaced."""
+        return _plain(text)
 
     def headers(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """Header values under sensitive names replaced."""
@@ -136,9 +150,13 @@ class Redactor:
             raise UnreadableBodyError("text that is not UTF-8")
         text = original = body.decode("latin-1")
         if self._hinted(body.lower()):
-            text = self._json_values(text)
+            text = _ASSIGNED.sub(self._assigned, self._json_values(text))
         text = _plain_json(text) if is_json else _plain(text)
         return body if text is original else text.encode("latin-1")
+
+    def _assigned(self, found: re.Match[str]) -> str:
+        # In a URL inside of a text, in a form without its media type, in a line of settings.
+        return f"{found[1]}={REDACTED}" if self.sensitive(found[1]) else found[0]
 
     def _hinted(self, lowered: bytes) -> bool:
         for hint in self._hints:  # a loop, not `any`: it runs for every body
@@ -213,7 +231,9 @@ def _value_end(text: str, start: int) -> int:
 
 
 def _plain(text: str) -> str:
-    """Card numbers (that pass Luhn's check) and IBANs (that pass mod 97) replaced."""
+    """Card numbers (that pass Luhn's check), IBANs (that pass mod 97) and secrets by their looks replaced."""
+    if "eyJ" in text or "earer " in text or ("://" in text and "@" in text):
+        text = _SECRET.sub(REDACTED, text)
     text = _CARD.sub(lambda found: REDACTED if _luhn(found[0]) else found[0], text)
     return _IBAN.sub(lambda found: REDACTED if _mod_97(found[0]) else found[0], text)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -17,12 +18,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from mirrorproof_sidecar.examples import clean, shown
 from mirrorproof_sidecar.report_losses import loss_lines
 
 __all__ = ["ReportError", "fetch_summary", "render_text", "renderable"]
 
 _MAX_ROWS: Final = 25
-_MAX_VALUE_CHARS: Final = 70
+_MAX_VALUE_CHARS: Final = 60
 _TIMEOUT_S: Final = 60.0
 _PLAIN_WIDTH: Final = 100
 
@@ -45,16 +47,32 @@ async def fetch_summary(
             aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
             session.get(address) as response,
         ):
-            body = await response.read()
-            if response.status != 200:
-                raise ReportError(f"{url} answered {response.status}: {_error_in(body)}")
-            summary: dict[str, Any] = json.loads(body)
-            return summary
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            status, body = response.status, await response.read()
+    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
+        raise ReportError(f"{url} is no recorder's URL; one looks like http://127.0.0.1:9600") from error
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise ReportError(
-            f"no recorder answers at {url}: {error or type(error).__name__}; "
-            "`mirrorproof recorder` starts one, --recorder or MIRRORPROOF_RECORDER names another"
+            f"no recorder answers at {url} ({_why(error, timeout_s)}): start one with `mirrorproof recorder` "
+            "or name another with --recorder or MIRRORPROOF_RECORDER"
         ) from error
+    if status != 200:
+        raise ReportError(f"{url} answered {status}: {_error_in(body)}")
+    try:
+        summary: dict[str, Any] = json.loads(body)
+    except ValueError as error:
+        raise ReportError(f"what answers at {url} is no recorder: its answer is no JSON") from error
+    return summary
+
+
+def _why(error: Exception, timeout_s: float) -> str:
+    """What went wrong on the way to the recorder, in a few words."""
+    if isinstance(error, TimeoutError):
+        return f"nothing came within {timeout_s:g} s"
+    if isinstance(error, OSError) and error.errno is not None:
+        # aiohttp's own words repeat the address and its TLS settings.
+        words = os.strerror(error.errno) if error.errno > 0 else error.strerror or "no such host"
+        return words.lower()
+    return str(error) or type(error).__name__
 
 
 def render_text(summary: Mapping[str, Any], *, width: int | None = None, colour: bool = False) -> str:
@@ -157,13 +175,12 @@ def _found(differences: Sequence[Mapping[str, Any]]) -> Table:
     )  # fmt: skip
     table.expand = True
     for one in differences:
-        example = one["example"]
         table.add_row(
-            Text(_clean(one["path"]), style="bold"),
+            Text(clean(one["path"]), style="bold"),
             one["kind"].replace("_", " "),
             f"{one['pairs']:,}",
             _percent(one["share"]),
-            Text(f"{_value(example, 'primary')} → {_value(example, 'shadow')}"),
+            Text(" → ".join(shown(one["example"], _MAX_VALUE_CHARS))),
         )
     return table
 
@@ -174,7 +191,7 @@ def _ignored(ignored: Sequence[Mapping[str, Any]]) -> RenderableType | None:
     table = _table(("path", _FOLD), ("pairs", _NUMBER), ("why it does not count", _FOLD | {"ratio": 1}))
     for one in ignored[:_MAX_ROWS]:
         table.add_row(
-            Text(_clean(one["path"])), f"{one['pairs']:,}", Text(_clean(one["reason"]) or "(no reason given)")
+            Text(clean(one["path"])), f"{one['pairs']:,}", Text(clean(one["reason"]) or "(no reason given)")
         )
     return _with_rest(table, len(ignored))
 
@@ -187,7 +204,7 @@ def _effects(effects: Sequence[Mapping[str, Any]]) -> RenderableType | None:
     for one in mirrored[:_MAX_ROWS]:
         harm = one["outcome"] == "executed"
         table.add_row(
-            Text(_clean(one["kind"])), Text(_clean(one["target"])),
+            Text(clean(one["kind"])), Text(clean(one["target"])),
             Text(one["outcome"], style="red bold" if harm else "green"), f"{one['count']:,}",
         )  # fmt: skip
     return _with_rest(table, len(mirrored))
@@ -211,20 +228,8 @@ def _rest(rows: int) -> Text:
 
 
 def _endpoint(named: Mapping[str, Any]) -> Text:
-    text = Text(_clean(f"{named['method']} {named['route']}"))
-    return text.append(f"  {_clean(named['service'])}", style="dim")
-
-
-def _value(example: Mapping[str, Any], side: str) -> str:
-    if side not in example:
-        return "(nothing)"
-    shown = _clean(json.dumps(example[side], ensure_ascii=False))
-    return shown if len(shown) <= _MAX_VALUE_CHARS else shown[: _MAX_VALUE_CHARS - 1] + "…"
-
-
-def _clean(text: str) -> str:
-    """`text` without what a terminal would obey: control characters, and marks that turn text around."""
-    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+    text = Text(clean(f"{named['method']} {named['route']}"))
+    return text.append(f"  {clean(named['service'])}", style="dim")
 
 
 def _ms(value: float | None) -> str:
@@ -241,6 +246,6 @@ def _percent(share: float | None) -> str:
 
 def _error_in(body: bytes) -> str:
     try:
-        return _clean(str(json.loads(body)["error"]))
+        return clean(str(json.loads(body)["error"]))
     except (ValueError, KeyError, TypeError):
         return "(no reason given)"

@@ -13,21 +13,22 @@ __all__ = ["loss_lines"]
 
 _SIDES: Final = ("primary", "shadow", "control")
 _COUNTED: Final = (
-    ("truncated", "answers were longer than the capture bound and compared as far as was fair"),
-    ("yielded", "mirrored requests were given up so that v1 need not wait"),
-    ("no_pair_id", "requests had neither x-mirror-id nor x-request-id and cannot be paired"),
-    ("body_overrun", "mirrored request bodies were cut off so that v1 need not wait"),
-    ("unmarked", "requests came to a shadow without a well-formed mark; they were kept dry all the same"),
-    ("mark_ignored", "requests came to a primary with the mark; they were served live"),
-    ("effects_lost", "effects were beyond the bound of one request's ledger"),
-    ("effects_outside", "effects of shadow processes came outside any request"),
-    ("effects_late", "effects came after the response's end and were refused"),
-    ("observer_errors", "times mirrorproof's own observing code failed; the answers were not touched"),
-)
+    ("truncated", "answer was", "answers were", "longer than the capture bound; compared as far as was fair"),
+    ("yielded", "mirrored request was", "mirrored requests were", "given up so that v1 need not wait"),
+    ("no_pair_id", "request", "requests", "had neither x-mirror-id nor x-request-id and cannot be paired"),
+    ("body_overrun", "mirrored request body was", "mirrored request bodies were",
+     "cut off so that v1 need not wait"),
+    ("unmarked", "request", "requests", "came to a shadow without a well-formed mark; dry all the same"),
+    ("mark_ignored", "request", "requests", "came to a primary with the mark, which was ignored"),
+    ("effects_lost", "effect was", "effects were", "beyond the bound of one request's ledger"),
+    ("effects_outside", "effect", "effects", "of shadow processes came outside any request"),
+    ("effects_late", "late effect was", "late effects were", "refused: the response had ended"),
+    ("observer_errors", "time", "times", "mirrorproof's own observing code failed; answers were not touched"),
+)  # fmt: skip
 _DROPPED: Final = (
     ("queue_full", "the queue to the recorder was full"),
     ("unsent", "the recorder could not be reached"),
-    ("rejected", "the recorder refused them"),
+    ("rejected", "the recorder refused what was sent"),
 )
 _REFUSED: Final = (("malformed", "malformed"), ("untrusted", "not trusted"))
 
@@ -58,31 +59,46 @@ def _partners(held: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
             if held[state][side]
         ]  # fmt: skip
         reasons = f" ({', '.join(why)})" if why else ""
-        yield f"{alone:,} of {calls:,} requests of the {side} have no partner{reasons}", alone > 0
-        if held["superseded"][side]:
-            yield f"{held['superseded'][side]:,} earlier attempts of the {side} were superseded", False
+        verb = "has" if 1 in (alone, calls) else "have"
+        of_all = f"{alone:,} of {_many(calls, 'request', 'requests')} of the {side}"
+        yield f"{of_all} {verb} no partner{reasons}", alone > 0
+        if earlier := held["superseded"][side]:
+            words = _many(earlier, "earlier attempt", "earlier attempts")
+            yield f"{words} of the {side} {_was(earlier)} superseded", False
 
 
 def _losses(summary: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
     held = summary["completeness"]
     for reason, words in _DROPPED:
         if count := held["dropped"][reason]:
-            yield f"{count:,} exchanges were dropped before they arrived: {words}", True
+            dropped = f"{_many(count, 'exchange', 'exchanges')} {_was(count)} dropped"
+            yield f"{dropped} on the way to the recorder: {words}", True
     for kind, words in _REFUSED:
         if count := held["refused"][kind]:
-            yield f"{count:,} requests were refused because their mark was {words}", True
-    for name, words in _COUNTED:
-        if held[name]:
-            yield f"{held[name]:,} {words}", True
-    if held["sampled_out"]:
-        yield f"{held['sampled_out']:,} requests were left out by sampling, the same on both sides", False
-    if held["revised"]:
-        yield f"{held['revised']:,} exchanges had been given up and were paired after all", False
+            refused = f"{_many(count, 'request', 'requests')} {_was(count)} refused"
+            yield f"{refused}: the mark was {words}", True
+    for name, one, many, words in _COUNTED:
+        if count := held[name]:
+            yield f"{_many(count, one, many)} {words}", True
+    if count := held["sampled_out"]:
+        left_out = f"{_many(count, 'request', 'requests')} {_was(count)} left out by sampling"
+        yield f"{left_out}, the same on both sides", False
+    if count := held["revised"]:
+        given_up = f"{_many(count, 'exchange', 'exchanges')} had been given up"
+        yield f"{given_up} and {_was(count)} paired after all", False
     if not held["sources"]:
         yield "no capturing process has reported its counters: losses on the way here are unknown", True
-    lost_spans = summary["spans"]["failed"] + summary["spans"]["dropped"]
-    if lost_spans:
-        yield f"{lost_spans:,} of {summary['spans']['made']:,} spans could not be exported", True
-    elif summary["spans"]["made"]:
-        spans = summary["spans"]
-        yield f"{spans['exported']:,} of {spans['made']:,} spans were exported", False
+    spans = summary["spans"]
+    made = _many(spans["made"], "span", "spans")
+    if lost_spans := spans["failed"] + spans["dropped"]:
+        yield f"{lost_spans:,} of {made} could not be exported", True
+    elif spans["made"]:
+        yield f"{spans['exported']:,} of {made} {_was(spans['exported'])} exported", False
+
+
+def _many(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"

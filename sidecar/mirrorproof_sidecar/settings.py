@@ -34,8 +34,9 @@ class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     token: Annotated[str | None, Meta(description="Bearer token with all rights.")] = None
     read_token: Annotated[str | None, Meta(description="Bearer token that may only read.")] = None
     rules: Annotated[
-        str | None, Meta(description="TOML or JSON file of rules; put into the store at start. Without "
-                                     "it the store's rules hold, or the default ones.")
+        str | None, Meta(description="TOML or JSON file of rules (docs/rules.md); with the default "
+                                     "ones, they replace the store's at start. Without it the "
+                                     "store's rules hold.")
     ] = None  # fmt: skip
     retention_s: Annotated[
         float, Meta(gt=0, description="Seconds after which exchanges and what was found in them are deleted.")

@@ -374,3 +374,30 @@ def test_a_hostile_body_of_the_largest_size_is_done_with_in_linear_time(piece: s
     body = (piece * (262_144 // len(piece))).encode()  # quadratic time would take hours
     for media in (JSON, "text/plain", "application/x-www-form-urlencoded"):
         REDACTOR.body(body, media)
+
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        ('{"note": "Bearer abcdefgh12345"}', '{"note": "Bearer [redacted]"}'),
+        (f'{{"note": "{JWT}"}}', '{"note": "[redacted]"}'),
+        ('{"dsn": "postgres://user:hunter2@db/shop"}', '{"dsn": "postgres://[redacted]@db/shop"}'),
+        ('{"next": "/a?page=2&token=abc"}', '{"next": "/a?page=2&token=[redacted]"}'),
+        ('{"pin": 1234, "shipping": 5}', '{"pin": "[redacted]", "shipping": 5}'),
+        ('{"pwd": "x", "pass": "y", "passenger": "z"}',
+         '{"pwd": "[redacted]", "pass": "[redacted]", "passenger": "z"}'),
+    ],
+)  # fmt: skip
+def test_secrets_go_by_their_looks_and_by_short_names(body: str, kept: str) -> None:
+    assert Redactor().body(body.encode(), "application/json").decode() == kept
+
+
+def test_a_form_without_its_media_type_is_redacted() -> None:
+    assert Redactor().body(b"user=a&password=b", "") == b"user=a&password=[redacted]"
+
+
+def test_settings_in_a_plain_text_are_redacted() -> None:
+    assert Redactor().body(b"A=1\nAPI_KEY=abc\n", "text/plain") == b"A=1\nAPI_KEY=[redacted]\n"

@@ -48,7 +48,10 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path: Any) -> None:
             recorder, ["--listen", f"127.0.0.1:{port}", "--store", f"sqlite:///{tmp_path}/r.db"]
         )
     assert done.exit_code == 1
-    assert str(port) in done.output
+    assert done.output == (
+        f"Error: cannot listen on 127.0.0.1:{port} (another process listens there, perhaps another "
+        "recorder): name another address or port with --listen or MIRRORPROOF_LISTEN\n"
+    )
 
 
 async def test_the_report_is_printed_as_text_and_as_json(client: Any, make_exchange: Any) -> None:
@@ -69,7 +72,10 @@ def test_a_recorder_that_is_not_there_is_one_sentence() -> None:
     done = CliRunner().invoke(report, ["--recorder", "http://127.0.0.1:9"])
 
     assert done.exit_code == 1
-    assert "Error: no recorder answers at http://127.0.0.1:9" in done.output
+    assert done.output == (
+        "Error: no recorder answers at http://127.0.0.1:9 (connection refused): start one with "
+        "`mirrorproof recorder` or name another with --recorder or MIRRORPROOF_RECORDER\n"
+    )
 
 
 def test_without_the_extra_help_works_and_the_command_says_what_to_install() -> None:

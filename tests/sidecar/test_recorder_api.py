@@ -218,7 +218,9 @@ async def test_fields_of_an_endpoint_are_found_by_its_id(client: Any, make_excha
     ("query", "names"),
     [
         ("limit=0", "limit"), ("limit=9999", "limit"), ("limit=x", "limit"), ("limit=²", "limit"),
-        ("cursor=x", "cursor"), ("result=good", "result"), ("against=me", "against"), ("nope=1", "nope"),
+        ("cursor=x", "cursor"), ("result=good", "one of matched, different, incomparable"),
+        ("against=me", "one of shadow, control"),
+        ("kind=xx", "one of status, header, body, missing"), ("kind=", "kind"), ("nope=1", "nope"),
     ],
 )  # fmt: skip
 async def test_a_bad_parameter_is_named(client: Any, query: str, names: str) -> None:
@@ -235,11 +237,39 @@ async def test_rules_are_read_checked_and_replaced(client: Any, make_exchange: M
         assert names in (await client.ask("PUT", "/v1/rules", 400, json=bad))["error"]
     await client.ask("PUT", "/v1/rules", 400, data=b"{")
 
-    rules = {"ignore": [{"path": "/body/a", "reason": "a clock"}, {"path": "/headers/date"}]}
-    assert await client.ask("PUT", "/v1/rules", json=rules) == rules
+    assert "defaults" in (await client.ask("PUT", "/v1/rules?defaults=x", 400, json={}))["error"]
+
+    own = {"path": "/body/a", "reason": "a clock"}
+    effective = {"ignore": [*DEFAULT_RULES.to_dict()["ignore"], own]}
+    assert await client.ask("PUT", "/v1/rules", json={"ignore": [own]}) == effective
     await client.post(make_exchange(), make_exchange("shadow", body=b'{"a":2}'))
     assert (await client.summary())["totals"]["matched"] == 1
+    assert await client.get("/v1/rules") == effective
+    assert await client.ask("PUT", "/v1/rules", json=effective) == effective
+
+
+async def test_the_default_rules_go_only_when_that_is_asked_for(client: Any, make_exchange: Make) -> None:
+    rules = {"ignore": [{"path": "/body/a"}]}
+    assert await client.ask("PUT", "/v1/rules?defaults=0", json=rules) == rules
+
+    await client.post(make_exchange(), make_exchange("shadow"))
+    assert [one["path"] for one in (await client.summary())["differences"]] == ["/headers/date"]
     assert await client.get("/v1/rules") == rules
+    assert await client.ask("PUT", "/v1/rules", json={}) == json.loads(DEFAULT_RULES.to_json())
+
+
+async def test_pairs_of_an_endpoint_are_found_by_its_id_and_by_its_name(
+    client: Any, make_exchange: Make
+) -> None:
+    await client.post(make_exchange(), make_exchange("shadow"))
+    (endpoint,) = (await client.summary())["endpoints"]
+
+    for named, pairs in (
+        (endpoint["id"], 1), ("GET /orders/{id}", 1), ("get /orders/{id}", 1),
+        ("POST /orders/{id}", 0), ("GET /orders", 0), ("none", 0),
+    ):  # fmt: skip
+        found = await client.get("/v1/pairs", params={"endpoint": named})
+        assert len(found["pairs"]) == pairs, named
 
 
 async def test_a_file_of_rules_holds_from_the_start(running: Any, tmp_path: Any) -> None:
@@ -278,7 +308,9 @@ async def test_answers_say_how_a_browser_has_to_take_them(client: Any) -> None:
 
 
 async def test_unknown_calls_are_json_errors(client: Any) -> None:
-    assert "/v1/summary" in (await client.get("/v1/nothing", 404))["error"]
+    error = (await client.get("/v1/nothing", 404))["error"]
+    assert "/v1/summary" in error
+    assert "docs/http-api.md" in error
     assert "error" in await client.ask("DELETE", "/v1/pairs", 405)
 
 
@@ -299,6 +331,23 @@ async def test_with_tokens_each_may_do_its_own(running: Any, make_exchange: Make
             await client.ask("GET", "/v1/summary", get, headers=headers)
         assert await client.get("/healthz") == {"status": "ok"}
         assert await client.get("/readyz") == {"status": "ready"}
+
+
+async def test_a_denial_is_logged_once_for_each_peer_and_reason(
+    running: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(token="all") as client:
+        for token in ("wrong", "wrong again", "all"):
+            body = {"json": [], "headers": {"Authorization": f"Bearer {token}"}}
+            await client.ask("POST", "/v1/exchanges", 202 if token == "all" else 401, **body)
+        for _ in range(2):
+            await client.get("/v1/summary", 401)
+
+    told = [record.getMessage() for record in caplog.records if "was answered 401" in record.getMessage()]
+    assert len(told) == 2
+    assert told[0].startswith("127.0.0.1 was answered 401: the token is not the one")
+    assert "a token is needed" in told[1]
+    assert "wrong" not in "".join(told)
 
 
 async def test_without_a_token_web_pages_cannot_reach_it(client: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -47,8 +48,8 @@ async def test_missing_partners_are_said_first_hand(client: Any, make_exchange: 
 
     text = render_text(summary)
 
-    assert "! 1 of 2 requests of the primary have no partner (1 still waiting)" in text
-    assert "0 of 1 requests of the shadow have no partner" in text
+    assert "! 1 of 2 requests of the primary has no partner (1 still waiting)" in text
+    assert "0 of 1 request of the shadow has no partner" in text
     assert "no capturing process has reported its counters" in text
 
 
@@ -73,6 +74,43 @@ async def test_every_loss_has_a_sentence(client: Any, make_exchange: Make) -> No
 
     for number in (11, 12, 13, 14, 15, *range(21, 21 + len(names)), 49):
         assert f" {number} " in text, number
+
+
+async def test_one_of_anything_is_told_in_the_singular(client: Any, make_exchange: Make) -> None:
+    summary = await summary_of(client, make_exchange(), make_exchange("shadow"))
+    held = summary["completeness"]
+    held["dropped"] = dict.fromkeys(held["dropped"], 1)
+    held["refused"] = dict.fromkeys(held["refused"], 1)
+    held["superseded"]["primary"], held["recorded"]["primary"] = 1, 2
+    held |= {name: 1 for name, count in held.items() if isinstance(count, int)}
+    summary["spans"] = {"made": 1, "exported": 1, "failed": 0, "dropped": 0}
+
+    lost = render_text(summary, width=160).split("What is missing")[1]
+
+    plurals = r"\b1 (\w+ )*(requests|effects|exchanges|answers|attempts|bodies|times|spans|were|have)\b"
+    assert not re.findall(plurals, lost), lost
+    assert "1 effect was beyond the bound" in lost
+    assert "1 of 1 span was exported" in lost
+
+
+async def test_an_effect_is_shown_where_it_parts_ways(client: Any, make_exchange: Make) -> None:
+    def effect(amount: str, outcome: Outcome) -> Effect:
+        summary = (
+            f'POST https://payments.example/charges {{"order": 7, "currency": "EUR", "amount": {amount}}}'
+        )
+        return Effect(kind="http.request", target="POST /charges", summary=summary, digest=amount,
+                      outcome=outcome)  # fmt: skip
+
+    summary = await summary_of(
+        client,
+        make_exchange(effects=[effect("21.71", Outcome.EXECUTED)]),
+        make_exchange("shadow", effects=[effect("21.70", Outcome.SUPPRESSED)]),
+    )
+
+    text = render_text(summary, width=200)
+
+    assert '…mount": 21.71} → …mount": 21.70}' in text
+    assert 'outcome":' not in text
 
 
 @pytest.mark.parametrize("width", [60, 100, 160])
@@ -104,6 +142,8 @@ async def test_colour_is_only_there_when_it_is_asked_for(client: Any, make_excha
 async def test_a_recorder_that_does_not_answer_is_named() -> None:
     with pytest.raises(ReportError, match=r"no recorder answers at http://127\.0\.0\.1:9"):
         await fetch_summary("http://127.0.0.1:9")
+    with pytest.raises(ReportError, match=r"is no recorder's URL; one looks like http://127\.0\.0\.1:9600"):
+        await fetch_summary("127.0.0.1:9600")
 
 
 async def test_a_missing_token_is_told(running: Any) -> None:

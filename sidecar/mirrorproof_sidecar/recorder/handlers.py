@@ -14,7 +14,7 @@ from aiohttp import web
 
 from mirrorproof.errors import SettingsError, WireError
 from mirrorproof.exchange import Batch, decode_batch
-from mirrorproof_sidecar.compare import Result, Rules
+from mirrorproof_sidecar.compare import Kind, Result, Rules
 from mirrorproof_sidecar.recorder.answers import ProblemError, json_answer, problem
 from mirrorproof_sidecar.recorder.metrics import CONTENT_TYPE
 from mirrorproof_sidecar.recorder.service import Recorder
@@ -34,6 +34,11 @@ _READY_TIMEOUT_S: Final = 5.0
 _FIELD: Final = re.compile(r"at `\$\.?([^`]*)`")
 _MISSING_FIELD: Final = re.compile(r"missing required field `([^`]+)`")
 _PAIR_FILTERS: Final = ("endpoint", "result", "path", "kind", "pair_id", "against", "cursor", "limit")
+_CLOSED_FILTERS: Final = {
+    "result": tuple(map(str, Result)), "kind": tuple(map(str, Kind)), "against": ("shadow", "control"),
+}  # fmt: skip
+_OFF: Final = ("0", "false")
+_ON: Final = ("", "1", "true")
 V = TypeVar("V")
 
 
@@ -80,10 +85,9 @@ async def get_pairs(request: web.Request) -> web.Response:
     limit = query.pop("limit", "50")
     if not (limit.isascii() and limit.isdigit() and 1 <= int(limit) <= _MAX_PAGE):
         return problem(400, f"`limit` has to be a number from 1 to {_MAX_PAGE}")
-    if query.get("result", "matched") not in list(Result):
-        return problem(400, f"`result` has to be one of {', '.join(Result)}")
-    if query.get("against", "shadow") not in ("shadow", "control"):
-        return problem(400, "`against` has to be shadow or control")
+    for name, allowed in _CLOSED_FILTERS.items():
+        if name in query and query[name] not in allowed:
+            return problem(400, f"`{name}` has to be one of {', '.join(allowed)}")
     try:
         wanted = PairFilter(**query, limit=int(limit))
     except ValueError as error:
@@ -105,19 +109,24 @@ async def delete_pair(request: web.Request) -> web.Response:
 
 
 async def get_rules(request: web.Request) -> web.Response:
-    """The rules that hold."""
+    """The rules that hold, the default ones among them."""
     rules = await request.app[RECORDER].read(current_rules)
     return web.Response(body=rules.to_json(), content_type="application/json")
 
 
 async def put_new_rules(request: web.Request) -> web.Response:
-    """Replace the rules, for what is compared from now on."""
+    """Replace the rules, for what is compared from now on. The default ones stay unless `?defaults=0`."""
     recorder = request.app[RECORDER]
+    _refuse_unknown(request, ("defaults",))
+    defaults = request.query.get("defaults", "1")
+    if defaults not in _OFF + _ON:
+        return problem(400, "`defaults` has to be 1 (keep the default rules) or 0 (replace them too)")
     body = await request.read()
     if len(body) > _MAX_RULES_BYTES:
         raise web.HTTPRequestEntityTooLarge(max_size=_MAX_RULES_BYTES, actual_size=len(body))
     try:
-        rules = Rules.from_json(body)
+        own = Rules.from_json(body)
+        rules = own if defaults in _OFF else own.with_defaults()
     except SettingsError as error:
         return problem(400, str(error))
     await recorder.write(put_rules, rules, now_s=recorder.clock())

@@ -6,13 +6,16 @@ Knows sockets and signals. Must not know routes.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import signal
 from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
 
+from mirrorproof.errors import SettingsError
 from mirrorproof_sidecar.recorder.app import make_app
 from mirrorproof_sidecar.recorder.service import Recorder
 from mirrorproof_sidecar.settings import RecorderSettings, split_listen
@@ -30,7 +33,10 @@ async def serve(
     listening: Callable[[str], None] | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Run a recorder until SIGTERM, SIGINT or `stop`. `listening` hears its URL, with the real port."""
+    """Run a recorder until SIGTERM, SIGINT or `stop`. `listening` hears its URL, with the real port.
+
+    Raises `SettingsError` where it cannot listen.
+    """
     stopping = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
     signals = () if stop else (signal.SIGTERM, signal.SIGINT)
@@ -46,7 +52,7 @@ async def serve(
     try:
         await runner.setup()
         host, port = split_listen(settings.listen)
-        await web.TCPSite(runner, host, port).start()
+        await _listen(runner, host, port)
         url = _url(host, runner)
         _log.info("the recorder listens on %s, its store is %s", url, _shown(settings.store))
         if listening:
@@ -57,6 +63,20 @@ async def serve(
         await runner.cleanup()
         for number in signals:
             loop.remove_signal_handler(number)
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        number = error.errno or 0
+        taken = number == errno.EADDRINUSE
+        words = os.strerror(number).lower() if number > 0 else error.strerror or str(error)
+        why = "another process listens there, perhaps another recorder" if taken else words
+        raise SettingsError(
+            f"cannot listen on {host}:{port} ({why}): name another address or port with --listen or "
+            "MIRRORPROOF_LISTEN"
+        ) from error
 
 
 def _url(host: str, runner: web.AppRunner) -> str:

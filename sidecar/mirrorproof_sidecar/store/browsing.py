@@ -23,7 +23,8 @@ _CURSOR = re.compile(r"([0-9]{1,19})-([0-9a-f]{32})")
 
 @dataclass(frozen=True, slots=True)
 class PairFilter:
-    """Which pairs; `path` is a path or a pattern of one, `cursor` the last page's `next`."""
+    """Which pairs; `endpoint` is an id or `POST /orders`, `path` a path or a pattern of one, `cursor` the
+    last page's `next`."""
 
     endpoint: str | None = None
     result: str | None = None
@@ -88,7 +89,9 @@ def one_pair(connection: Connection, pair: str) -> dict[str, Any] | None:
 def _conditions(wanted: PairFilter) -> list[Any]:
     table, found = schema.pairs, schema.differences
     conditions: list[Any] = [table.c.against == wanted.against]
-    for name in ("endpoint", "result", "pair_id"):
+    if wanted.endpoint is not None:
+        conditions += _of_endpoint(wanted.endpoint)
+    for name in ("result", "pair_id"):
         value = getattr(wanted, name)
         if value is not None:
             conditions.append(table.c[name] == value)
@@ -103,6 +106,14 @@ def _conditions(wanted: PairFilter) -> list[Any]:
         after = (min(int(match[1]), 2**63 - 1), match[2])
         conditions.append(tuple_(table.c.started_ns, table.c.id) < after)
     return conditions
+
+
+def _of_endpoint(endpoint: str) -> list[Any]:
+    method, space, route = endpoint.partition(" ")
+    if not space:
+        return [schema.pairs.c.endpoint == endpoint]
+    named = schema.endpoints
+    return [named.c.method == method.upper(), named.c.route == route.strip()]
 
 
 def _pair(row: Row[Any]) -> dict[str, Any]:

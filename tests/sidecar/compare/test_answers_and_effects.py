@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mirrorproof.exchange import EFFECTS_UNOBSERVED, YIELDED, Outcome
+from mirrorproof.exchange import EFFECTS_LATE, EFFECTS_UNOBSERVED, YIELDED, Outcome
 from mirrorproof_sidecar.compare import DEFAULT_RULES, MISSING, Result, Rules, compare
 
 NONE = Rules()
@@ -161,3 +161,9 @@ def test_a_difference_elsewhere_wins_over_what_cannot_be_compared(exchange):
     comparison = compare(primary, shadow, NONE)
     assert comparison.incomparable
     assert comparison.result is Result.DIFFERENT
+
+
+def test_effects_that_were_refused_after_the_response_make_the_pair_incomparable(exchange, effect):
+    comparison = compare(exchange(effects=[effect("a")]), exchange(notes=[EFFECTS_LATE]), NONE)
+    assert comparison.result is Result.INCOMPARABLE
+    assert comparison.incomparable == ("/effects: refused after the response on the shadow side",)

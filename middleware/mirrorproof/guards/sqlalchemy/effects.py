@@ -158,7 +158,7 @@ class Finder:
             return REDACTED
         if isinstance(value, str | bytes):
             value = value[: _MAX_VALUE_CHARS + 1]
-        shown = repr(value) if isinstance(value, str | bytes) else str(value)
+        shown = self._redactor.text(repr(value) if isinstance(value, str | bytes) else str(value))
         return shown if len(shown) <= _MAX_VALUE_CHARS else shown[: _MAX_VALUE_CHARS - 1] + "…"
 
 

@@ -1,0 +1,65 @@
+"""What the documents show works as it stands there."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from mirrorproof.exchange import Exchange, Request, Response
+from mirrorproof.settings import Settings
+from mirrorproof_sidecar.compare import DEFAULT_RULES, Kind, Result, Rules
+from mirrorproof_sidecar.recorder.handlers import ROUTES
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    found = re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    assert found
+    return found
+
+
+def test_the_examples_of_rules_are_rules() -> None:
+    first, more = (Rules.from_dict(tomllib.loads(text)) for text in blocks("rules.md", "toml"))
+    (same,) = (Rules.from_json(text) for text in blocks("rules.md", "json"))
+
+    assert first == same
+    assert len(more.ignore) == 6
+
+
+@pytest.mark.parametrize("header", ["date", "server", "x-request-id", "traceparent", "etag"])
+def test_the_default_rules_are_those_that_the_page_names(header: str) -> None:
+    assert f"`{header}`" in (DOCS / "rules.md").read_text()
+    assert f"/headers/{header}" in {rule.path for rule in DEFAULT_RULES.ignore}
+
+
+def test_the_page_on_the_api_names_every_call_filter_and_field() -> None:
+    text = (DOCS / "http-api.md").read_text()
+    named: list[str] = [f"{route.method} {route.path}" for route in ROUTES if route.method != "HEAD"]
+    named += [str(value) for value in (*Kind, *Result)]
+    named += [field.name for kind in (Exchange, Request, Response) for field in msgspec.structs.fields(kind)]
+
+    missing = [name for name in named if f"`{name}`" not in text]
+    assert missing == []
+
+
+def test_the_examples_of_canned_and_modes_are_settings(tmp_path: Path) -> None:
+    page = runpy.run_path(str(DOCS / "settings_page.py"))["page"]()
+    (tmp_path / "file.toml").write_text("".join(blocks("settings.md", "toml")))
+    variable = re.search(r"`MIRRORPROOF_CANNED='(.*?)'`", page)
+    assert variable is not None
+
+    from_file = Settings.load({"MIRRORPROOF_CONFIG": str(tmp_path / "file.toml")})
+    from_variable = Settings.load({"MIRRORPROOF_CANNED": variable[1]})
+
+    assert list(from_file.modes) == ["/search/*", "/admin/*"]
+    assert from_file.canned[0].headers == {"content-type": "application/json"}
+    body: Any = json.loads(from_variable.canned[0].body)
+    assert body == {"id": 1}

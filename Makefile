@@ -11,13 +11,15 @@ help: ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[sidecar,istio,locust,demo,dev]'
+	@echo "setting up $(VENV)" >&2
+	@$(PYTHON) -m venv $(VENV) >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv >&2
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[sidecar,istio,locust,demo,dev]' >&2
 	@touch $(STAMP)
 
+# Standard output is the demo's own: `make demo ARGS='--format json'` prints JSON and nothing else.
 demo: $(STAMP) ## Mirror live traffic through a real Envoy and read the report
-	$(BIN)/mirrorproof demo $(ARGS)
+	@$(BIN)/mirrorproof demo $(ARGS)
 
 test: $(STAMP) ## Run every test, on real servers
 	$(BIN)/python -m pytest $(ARGS)

@@ -6,7 +6,6 @@ Knows options, streams and exit statuses. Must not import the demo before it is 
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -60,7 +59,7 @@ def demo(
 
     Exits with 0 if the proof holds, with 1 and the reasons if it does not.
     """
-    missing = [name for name in _NEEDED if find_spec(name) is None]
+    missing = [name for name in _NEEDED if not _installed(name)]
     if missing:
         told = f"{', '.join(missing)} cannot be imported; the demo needs pip install 'mirrorproof[demo]'"
         raise click.ClickException(told)
@@ -70,15 +69,23 @@ def demo(
     sys.exit(_run(wish, style, serve))
 
 
+def _installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # the package that it would be in is missing
+        return False
+
+
 def _run(wish: Wish, style: str, serve: bool) -> int:
+    from mirrorproof_demo.interrupts import Interrupts
     from mirrorproof_demo.run import WishError, clean_environment, run_demo
     from mirrorproof_demo.supervisor import StartError, Supervisor
 
     try:
         with (
-            _sigterm_as_interrupt(),
-            tempfile.TemporaryDirectory(prefix="mirrorproof-demo-") as directory,
-            Supervisor(Path(directory), env=clean_environment()) as supervisor,
+            Interrupts() as interrupts,
+            tempfile.TemporaryDirectory(prefix="mirrorproof-demo-", ignore_cleanup_errors=True) as directory,
+            Supervisor(Path(directory), env=clean_environment(), interrupts=interrupts) as supervisor,
         ):
             with _progress(wish.requests) as tell:
                 proof, stand = run_demo(wish, Path(directory), supervisor, tell)
@@ -101,21 +108,27 @@ def _show(proof: Proof, style: str) -> None:
         return
     from rich.console import Console
 
-    from mirrorproof_demo.report import print_report
+    from mirrorproof_demo.report import piped_report, print_report
 
     console = Console(highlight=False)
-    print_report(console if console.is_terminal else Console(highlight=False, width=150), proof)
+    if console.is_terminal:
+        print_report(console, proof)
+    else:
+        click.echo(piped_report(proof))
 
 
 def _keep_serving(stand: Stand, supervisor: Any) -> None:
     places = {
         "the shop, through Envoy": stand.edge,
-        "the recorder and its report": stand.recorder,
+        "what the recorder found": f"{stand.recorder}/v1/summary",
         "Envoy's admin page": stand.edge_admin,
         "v2 by its live port": stand.v2,
     }
     for what, url in places.items():
         click.echo(f"{url}  {what}", err=True)
+    click.echo("Ask the shop, and look again:", err=True)
+    click.echo(f"  curl {stand.edge}/catalogue", err=True)
+    click.echo(f"  mirrorproof report --recorder {stand.recorder}", err=True)
     try:
         click.echo("Ctrl-C ends it.", err=True)
         supervisor.watch()
@@ -142,17 +155,3 @@ def _progress(requests: int) -> Iterator[Teller]:
             stage=lambda text: progress.update(task, description=text),
             answered=lambda number: progress.update(task, completed=number),
         )
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """End cleanly on SIGTERM as on Ctrl-C, so that no process is left behind."""
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -56,7 +56,7 @@ def drive(supervisor: Supervisor, host: str, requests: int, seed: int, tell: Cal
     lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     Thread(target=_pump, args=(child.stdout, lines), daemon=True).start()
     load = _follow(supervisor, lines, tell)
-    supervisor.wait_for("Locust to end", lambda: child.process.poll() is not None, timeout_s=_PATIENCE_S)
+    supervisor.wait_for("Locust to end", lambda: child.status() is not None, timeout_s=_PATIENCE_S)
     supervisor.check()
     supervisor.stop(child)
     return load
@@ -75,9 +75,9 @@ def _follow(
     last_news_s = time.monotonic()
     while True:
         try:
+            supervisor.check()
             line = lines.get(timeout=0.2)
         except queue.Empty:
-            supervisor.check()
             if time.monotonic() - last_news_s > _PATIENCE_S:
                 raise StartError(f"Locust has said nothing for {_PATIENCE_S:g} s") from None
             continue

@@ -5,9 +5,8 @@ Knows how figures are shown. Must not know where they come from, or judge them.
 
 from __future__ import annotations
 
-import json
+import io
 from collections.abc import Iterable, Mapping
-from itertools import takewhile
 from typing import Any, Final
 
 from rich.console import Console, Group, RenderableType
@@ -15,12 +14,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from mirrorproof_demo.planted import LATENCY
 from mirrorproof_demo.proof import Proof
+from mirrorproof_sidecar.examples import shown
 
-__all__ = ["print_report"]
+__all__ = ["piped_report", "print_report"]
 
-_MAX_VALUE_CHARS: Final = 60
-_CONTEXT_CHARS: Final = 12
+_PIPED_COLUMNS: Final = 100
+_UNSEEN: Final = "Without guards, what v2 writes and sends goes unseen: paths in /effects are left out here."
 
 _FOUND, _MISSED = Text("found", "green"), Text("NOT FOUND", "bold red")
 
@@ -32,7 +33,7 @@ def print_report(console: Console, proof: Proof) -> None:
         ("What ran", _what_ran(proof)),
         ("Endpoints", _endpoints(summary["endpoints"])),
         ("Planted differences", _planted(proof)),
-        ("Differences that nobody planted", _unexpected(proof.unexpected)),
+        ("Differences that nobody planted", _unexpected(proof)),
         ("Noise, hidden by rules", _noise(summary["ignored"])),
         ("Side effects of v2 that did not happen", _suppressed(summary["effects"])),
         ("Completeness", _completeness(proof)),
@@ -45,13 +46,26 @@ def print_report(console: Console, proof: Proof) -> None:
     console.print(_verdict(proof))
 
 
+def piped_report(proof: Proof) -> str:
+    """The whole report for a file or a pipe: of a fixed width, and nothing at the ends of lines."""
+    console = Console(highlight=False, width=_PIPED_COLUMNS, file=io.StringIO(), record=True)
+    print_report(console, proof)
+    return "\n".join(line.rstrip() for line in console.export_text().splitlines())
+
+
 def _what_ran(proof: Proof) -> RenderableType:
     figures = proof.figures()
     return Text(
         f"{figures['requests']} requests to v1 through Envoy, {figures['mirrored']} of them mirrored to v2, "
         f"{figures['pairs']} pairs compared: {figures['matched']} alike, {figures['different']} different; "
-        f"{figures['spans_exported']} spans exported; {figures['seconds']} s in all."
+        f"{_spans(proof)}; {figures['seconds']} s in all."
     )
+
+
+def _spans(proof: Proof) -> str:
+    if proof.evidence.exporting:
+        return f"{proof.evidence.spans_exported} spans exported"
+    return "no OTLP endpoint set, so no spans exported"
 
 
 def _endpoints(endpoints: Iterable[Mapping[str, Any]]) -> RenderableType:
@@ -77,12 +91,13 @@ def _planted(proof: Proof) -> RenderableType:
     return table
 
 
-def _unexpected(unexpected: Iterable[Mapping[str, Any]]) -> RenderableType:
+def _unexpected(proof: Proof) -> RenderableType:
     table = _table("endpoint", "path", ">pairs", "v1 → v2")
-    for one in unexpected:
+    for one in proof.unexpected:
         endpoint = f"{one['method']} {one['route']}"
         table.add_row(endpoint, _plain_path(one["path"]), str(one["pairs"]), _change(one["example"]))
-    return table if table.row_count else Text("none", "green")
+    found: RenderableType = table if table.row_count else Text("none", "green")
+    return found if proof.evidence.guards else Group(found, Text(_UNSEEN, "red"))
 
 
 def _noise(ignored: Iterable[Mapping[str, Any]]) -> RenderableType:
@@ -139,22 +154,9 @@ def _table(*columns: str) -> Table:
 
 
 def _change(example: Mapping[str, Any]) -> str:
-    """Both values. Of long ones the part from shortly before they part ways."""
-    primary, shadow = _value(example, "primary"), _value(example, "shadow")
-    if max(len(primary), len(shadow)) > _MAX_VALUE_CHARS:
-        alike = sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(primary, shadow, strict=False)))
-        start = max(0, alike - _CONTEXT_CHARS)
-        primary, shadow = (f"…{value[start:]}"[:_MAX_VALUE_CHARS] for value in (primary, shadow))
-    return f"{primary} → {shadow}"
-
-
-def _value(example: Mapping[str, Any], side: str) -> str:
-    if side not in example:
-        return "(absent)"
-    value = example[side]
-    if isinstance(value, Mapping) and "summary" in value:
-        value = value["summary"]
-    return value if isinstance(value, str) else json.dumps(value)
+    if example.get("path") == LATENCY:
+        return f"{example['primary']} → {example['shadow']}"
+    return " → ".join(shown(example))
 
 
 def _plain_path(path: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy.exc import DBAPIError
 
 from mirrorproof_demo.driver import drive
+from mirrorproof_demo.envoy import ENDPOINT_VARIABLE
 from mirrorproof_demo.proof import Evidence, Proof, prove, unpaired
 from mirrorproof_demo.stand import Plan, Stand, start
 from mirrorproof_demo.supervisor import StartError, Supervisor
@@ -23,6 +24,7 @@ from mirrorproof_demo.witness import count_writes, prepare_database
 
 __all__ = ["Teller", "Wish", "WishError", "clean_environment", "run_demo"]
 
+_TRACES_ENDPOINT_VARIABLE: Final = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 _DRAIN_S: Final = 30.0
 _SETTLE_S: Final = 45.0
 _EXPORT_S: Final = 10.0
@@ -65,7 +67,8 @@ def run_demo(wish: Wish, directory: Path, supervisor: Supervisor, tell: Teller) 
     plan = Plan(directory, database, guards=wish.guards)
     tell.stage("preparing the database")
     try:
-        prepare_database(database)
+        with supervisor.interrupts.at_once():  # a database may not answer, and nothing is started yet
+            prepare_database(database)
     except ValueError as error:
         raise WishError(str(error)) from error
     except DBAPIError as error:
@@ -84,6 +87,8 @@ def run_demo(wish: Wish, directory: Path, supervisor: Supervisor, tell: Teller) 
             summary=summary,
             writes=count_writes(database, stand.payments, plan.pick_list),
             spans_exported=summary["spans"]["exported"],
+            exporting=bool(os.environ.get(ENDPOINT_VARIABLE) or os.environ.get(_TRACES_ENDPOINT_VARIABLE)),
+            guards=wish.guards,
             seconds=time.monotonic() - begun_s,
         )
     )

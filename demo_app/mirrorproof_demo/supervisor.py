@@ -1,7 +1,11 @@
 """Processes that are started together and end together.
 
 Waits are for conditions, bounded, and end at once with the tail of the log where a process has died. Only
-what was started here is ever ended, by its own handle.
+what was started here is ever ended: each process leads a group of its own, and what it started ends with it.
+The end is bounded as well: ask, wait, kill, wait, give up.
+
+A process that has ended is reaped only when its group was ended. Until then the kernel keeps its number, so
+that no signal can go to a stranger.
 
 Knows processes. Must not know what they do.
 """
@@ -9,13 +13,18 @@ Knows processes. Must not know what they do.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from types import TracebackType
 from typing import IO, NoReturn, TypeVar
+
+from mirrorproof_demo.interrupts import Interrupts
 
 __all__ = ["Child", "StartError", "Supervisor"]
 
@@ -23,6 +32,9 @@ T = TypeVar("T")
 
 _POLL_S = 0.05
 _TAIL_LINES = 25
+_KILLED_S = 5.0
+"""How long a killed process may take to be gone; longer only where the kernel itself is stuck."""
+_CLOSE_S = 1.0
 
 
 class StartError(Exception):
@@ -44,6 +56,18 @@ class Child:
             raise ValueError(f"{self.name} was not started with a pipe")
         return self.process.stdout
 
+    def status(self) -> int | None:
+        """Its exit status, negative for a signal, or `None` while it runs. Does not reap it."""
+        if self.process.returncode is not None:
+            return self.process.returncode
+        try:
+            ended = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # reaped in the meantime, by another thread
+            return self.process.poll()
+        if ended is None:
+            return None
+        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+
     def tail(self) -> str:
         """The last lines of its log."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -54,14 +78,19 @@ class Supervisor:
     """A context: on its end, however it comes, every process has ended.
 
     `grace_s` is how long each process may take to end by itself before it is killed.
-    `env` is what they find in their environment.
+    `env` is what they find in their environment. `interrupts` are heard in every wait; another one during
+    the end takes the grace away.
     """
 
-    def __init__(self, logs: Path, *, env: Mapping[str, str] | None = None, grace_s: float = 4.0) -> None:
+    def __init__(
+        self, logs: Path, *, env: Mapping[str, str] | None = None, grace_s: float = 4.0,
+        interrupts: Interrupts | None = None,
+    ) -> None:  # fmt: skip
         self._logs = logs
         self._env = dict(os.environ if env is None else env)
         self._grace_s = grace_s
         self._children: list[Child] = []
+        self.interrupts = interrupts or Interrupts()
 
     def __enter__(self) -> Supervisor:
         return self
@@ -84,7 +113,7 @@ class Supervisor:
                 stdout=subprocess.PIPE if piped else file,
                 stderr=file,
                 env={**self._env, **(env or {})},
-                start_new_session=True,  # Ctrl-C is for us; the processes are then ended in order
+                start_new_session=True,  # Ctrl-C is for us; the groups are then ended in order
             )
         child = Child(name, process, log)
         self._children.append(child)
@@ -107,9 +136,13 @@ class Supervisor:
             time.sleep(_POLL_S)
 
     def check(self) -> None:
-        """Raise `StartError` if any process has ended by itself with an error."""
+        """Raise `StartError` if any process has ended by itself with an error.
+
+        Raises `KeyboardInterrupt` if somebody interrupts.
+        """
+        self.interrupts.check()
         for child in self._children:
-            status = child.process.poll()
+            status = child.status()
             if status:
                 raise StartError(f"{child.name} ended with status {status}:\n{child.tail()}")
 
@@ -120,26 +153,44 @@ class Supervisor:
             time.sleep(_POLL_S)
 
     def stop(self, child: Child) -> None:
-        """End one process and wait for it."""
-        try:
-            _end(child, self._grace_s)
-        except KeyboardInterrupt:  # somebody who interrupts the end is in a hurry
-            _end(child, 0)
+        """End one process with its group and wait for it, never for ever."""
+        self._end(child, self.interrupts.count)
         self._children.remove(child)
 
     def stop_all(self) -> None:
         """End every process and wait for it, the last started first: each may still need those before it."""
+        interrupted = self.interrupts.count
         while self._children:
-            self.stop(self._children[-1])
+            self._end(self._children[-1], interrupted)
+            self._children.pop()
+
+    def _end(self, child: Child, interrupted: int) -> None:
+        """`interrupted` is how many interrupts there were when the end began."""
+        if child.process.returncode is None:
+            _signal_group(child, signal.SIGTERM)
+            deadline = time.monotonic() + self._grace_s
+            while child.status() is None and time.monotonic() < deadline:
+                if self.interrupts.count > interrupted:
+                    break  # somebody who interrupts the end is in a hurry
+                time.sleep(_POLL_S)
+            _signal_group(child, signal.SIGKILL)  # what it started and left behind, too
+            _reap(child)
+        if child.process.stdout is not None:
+            _close(child.process.stdout)
 
 
-def _end(child: Child, grace_s: float) -> None:
-    if child.process.poll() is None:
-        child.process.terminate()
-    try:
-        child.process.wait(grace_s)
-    except subprocess.TimeoutExpired:
-        child.process.kill()
-        child.process.wait()
-    if child.process.stdout is not None:
-        child.process.stdout.close()
+def _signal_group(child: Child, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # nobody is left in it, or nobody whom we may end
+        os.killpg(child.process.pid, number)  # the leader of its session, alive or not yet reaped
+
+
+def _reap(child: Child) -> None:
+    with suppress(subprocess.TimeoutExpired):  # stuck in the kernel: waiting for longer would not help
+        child.process.wait(_KILLED_S)
+
+
+def _close(stream: IO[bytes]) -> None:
+    # Closing waits for whoever reads from it, as long as anything that left its group holds the other end.
+    closing = Thread(target=stream.close, daemon=True)
+    closing.start()
+    closing.join(_CLOSE_S)

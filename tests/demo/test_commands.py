@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from click.testing import CliRunner
 
 from mirrorproof_demo import commands
 from mirrorproof_demo.commands import demo
+from mirrorproof_demo.stand import Stand
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -63,3 +66,32 @@ def test_missing_extras_are_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch
     assert status == 1
     assert "locust cannot be imported" in text
     assert "pip install 'mirrorproof[demo]'" in text
+
+
+def test_a_package_whose_parent_is_missing_is_missing_and_no_traceback() -> None:
+    code = (
+        "import sys; sys.modules['opentelemetry.instrumentation'] = None; "
+        "from mirrorproof.cli import main; main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "demo"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (line,) = ended.stderr.splitlines()
+    assert "opentelemetry.instrumentation.asgi cannot be imported" in line
+    assert "pip install 'mirrorproof[demo]'" in line
+
+
+def test_what_keeps_running_is_told_with_what_to_ask_it(capsys: pytest.CaptureFixture[str]) -> None:
+    class Interrupted:
+        def watch(self) -> None:
+            raise KeyboardInterrupt
+
+    names = ("edge", "edge_admin", "sidecar", "v1", "v2", "v2_mirror_port", "payments", "recorder")
+    commands._keep_serving(Stand(**{name: f"http://{name}" for name in names}), Interrupted())
+    told = capsys.readouterr().err
+    for words in (
+        "curl http://edge/catalogue\n", "mirrorproof report --recorder http://recorder\n",
+        "http://recorder/v1/summary  ", "Ctrl-C ends it.\n", "ending\n",
+    ):  # fmt: skip
+        assert words in told

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from mirrorproof_demo.planted import LATENCY, PLANTED, seek, unexpected
 from mirrorproof_demo.proof import Evidence, Load, prove
-from mirrorproof_demo.report import print_report
+from mirrorproof_demo.report import piped_report, print_report
 from mirrorproof_demo.witness import Writes
 
 _SIDES = {"primary": 0, "shadow": 0, "control": 0}
@@ -165,10 +165,39 @@ def test_the_report_names_what_is_missing_and_who_wrote() -> None:
 def test_the_report_shows_where_long_values_part_ways() -> None:
     found = summary()
     same = "POST http://127.0.0.1:1/payments " + '{"reference":"c", ' * 6
-    found["differences"][0]["example"] |= {
+    (inserted,) = [one for one in found["differences"] if one["path"].startswith("/effects/sql")]
+    inserted["example"] |= {
         "primary": {"summary": same + "21.71"},
         "shadow": {"summary": same + "21.70"},
     }
     text = printed(prove(evidence(summary=found)))
     assert "21.71 →" in text
     assert "21.70" in text
+
+
+def test_a_piped_report_is_narrow_and_nothing_pads_its_lines() -> None:
+    lines = piped_report(prove(evidence())).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert [line for line in lines if line != line.rstrip()] == []
+    assert "The proof holds" in lines[-1]
+
+
+def test_where_there_is_nowhere_to_export_to_that_is_said() -> None:
+    assert "40 spans exported" in printed(prove(evidence()))
+    text = printed(prove(evidence(exporting=False)))
+    assert "no OTLP endpoint set" in text
+    assert "40 spans" not in text
+
+
+def test_without_guards_effects_are_no_differences_and_the_report_says_why() -> None:
+    found = summary()
+    found["differences"].append(difference("PUT", "/carts", "/effects/sql.insert/cart_lines/*"))
+    found["differences"].append(difference("GET", "/search", "/body/hits/*/name"))
+    proof = prove(evidence(summary=found, guards=False))
+    assert [one["path"] for one in proof.unexpected] == ["/body/hits/*/name"]
+    assert "what v2 writes and sends goes unseen" in printed(proof)
+    assert "Without guards" not in printed(prove(evidence(summary=found)))
+    assert [sought.found for sought in proof.planted if sought.planted.path.startswith("/effects")] == [
+        False,
+        False,
+    ]

@@ -160,6 +160,7 @@ def test_without_guards_the_shadow_writes_and_the_proof_fails_in_words() -> None
     assert run.figures["writes"]["payments"]["v2"] > 0
     assert run.figures["writes"]["rows in orders"]["v2"] > 0
     assert any("v2 wrote for real" in reason for reason in run.figures["proof"]["reasons"])
+    assert run.figures["unexpected"] == []
 
 
 def test_the_report_for_people_tells_the_whole_story() -> None:
@@ -170,6 +171,7 @@ def test_the_report_for_people_tells_the_whole_story() -> None:
         "The proof", "The proof holds",
     ):  # fmt: skip
         assert words in run.stdout
+    assert all(line == line.rstrip() and len(line) <= 100 for line in run.stdout.splitlines())
 
 
 def test_a_receiver_that_is_down_and_settings_of_the_users_change_nothing_but_the_spans(

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,19 +48,26 @@ class Served:
 
     def children(self) -> list[int]:
         """The processes that the demo has started."""
-        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in listed.split()]
+        return children_of(self.process.pid)
 
 
-@contextmanager
-def serving() -> Iterator[Served]:
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def start() -> subprocess.Popen[str]:
     environment = {
         key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "MIRRORPROOF_"))
     }
     command = [*COMMAND, "--requests", "20", "--serve", "--format", "json"]
-    with subprocess.Popen(
+    return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    )
+
+
+@contextmanager
+def serving() -> Iterator[Served]:
+    with start() as process:
         try:
             yield Served(process)
         finally:
@@ -111,7 +119,7 @@ def test_live_traffic_at_v2_is_live_even_while_mirrors_arrive(served: Served) ->
 
 
 def test_the_recorder_serves_its_summary(served: Served) -> None:
-    status, summary = ask("GET", served.places["the recorder and its report"] + "/v1/summary")
+    status, summary = ask("GET", served.places["what the recorder found"])
     assert status == 200
     assert summary["totals"]["pairs"] >= 20
 
@@ -125,6 +133,21 @@ def test_an_interrupt_ends_everything_that_was_started(number: signal.Signals) -
         stdout, _ = demo.process.communicate(timeout=60)
     assert demo.process.returncode == 0
     assert json.loads(stdout)["proof"]["holds"]
+    assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []
+
+
+def test_an_interrupt_while_things_start_ends_what_was_started() -> None:
+    with start() as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("starting"):
+                break
+        while not (children := children_of(process.pid)):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; everything that was started has ended" in stderr
     assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []
 
 

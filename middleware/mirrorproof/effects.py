@@ -61,6 +61,10 @@ def side_effect(
     return EffectScope(kind, target, payload, summary, returns)
 
 
+_Words = tuple[str, str, str]
+"""Target, summary, digest."""
+
+
 class EffectScope:
     """What `side_effect` returns. `live` says whether the effect is to happen."""
 
@@ -72,7 +76,7 @@ class EffectScope:
         self._payload = payload
         self._summary = summary
         self._returns = returns
-        self._observed: MirrorContext | None = None
+        self._observed: tuple[MirrorContext, _Words] | None = None
         self._quiet: AbstractContextManager[None] | None = None
         self.live = True
 
@@ -84,7 +88,10 @@ class EffectScope:
             context.refuse(self._kind, *self._words())
         if context is not None and action is Action.SUPPRESS:
             context.record(self._kind, *self._words(), Outcome.SUPPRESSED)
-        self._observed = context if action is Action.OBSERVE else None
+        if context is not None and action is Action.OBSERVE:
+            # Put into words now, as a mirrored one is: what is called may change its arguments.
+            words = failsafe("observe an effect", context.counters, self._words)
+            self._observed = None if words is None else (context, words)
         if self.live:
             self._quiet = inside_effect()
             self._quiet.__enter__()
@@ -97,10 +104,9 @@ class EffectScope:
             self._quiet.__exit__(None, None, None)
             self._quiet = None
         if self._observed is not None and error is None:  # one that raised did not happen as far as we know
-            failsafe("observe an effect", self._observed.counters, self._record_executed, self._observed)
-
-    def _record_executed(self, context: MirrorContext) -> None:
-        context.record(self._kind, *self._words(), Outcome.EXECUTED)
+            context, words = self._observed
+            context.record(self._kind, *words, Outcome.EXECUTED)
+        self._observed = None
 
     async def __aenter__(self) -> EffectScope:
         return self.__enter__()
@@ -138,17 +144,14 @@ class EffectScope:
 
     def _for_call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> EffectScope:
         """A scope of one call's own: the decorator itself is shared by all of them."""
-        payload = self._payload
-        if payload is None:
-            payload = dict(inspect.signature(function).bind(*args, **kwargs).arguments)
-            payload.pop("self", None)
+        payload = _arguments(function, args, kwargs) if self._payload is None else self._payload
         target = self._target or function.__qualname__
         return EffectScope(self._kind, target, payload, self._summary, None)
 
     def _stand_in(self, args: Any, kwargs: Any) -> Any:
         return cast(Any, self._returns(*args, **kwargs) if callable(self._returns) else self._returns)
 
-    def _words(self) -> tuple[str, str, str]:
+    def _words(self) -> _Words:
         """Target, summary and digest."""
         context = current()
         redactor = Redactor.shared(context.settings.redact if context else ())
@@ -158,6 +161,17 @@ class EffectScope:
 
 
 _MAX_SCANNED_BYTES = 4096
+
+
+def _arguments(function: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, Any]:
+    """A call's arguments by name; by position where the function, one in C say, does not tell names."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        return {str(position): value for position, value in enumerate(args)} | kwargs
+    named = dict(signature.bind(*args, **kwargs).arguments)
+    named.pop("self", None)
+    return named
 
 
 def _readable(payload: Any, redactor: Redactor) -> str:

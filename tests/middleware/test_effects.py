@@ -299,3 +299,26 @@ def test_an_error_while_a_live_effect_is_observed_is_swallowed_counted_and_logge
         assert Mailer().send("a@b") == "real"
     assert context.counters["observer_errors"] == 1
     assert len(caplog.records) == 1
+
+
+def test_a_function_that_changes_its_argument_has_one_digest_live_and_mirrored() -> None:
+    @side_effect("queue.drain", "jobs")
+    def drain(jobs: list[str]) -> None:
+        jobs.clear()
+
+    digests = set()
+    for mode in (Mode.LIVE, Mode.DRY_RUN):
+        context = MirrorContext(Decision(mode))
+        with entered(context):
+            drain(["a", "b"])
+        digests |= {effect.digest for effect in context.ledger}
+    assert len(digests) == 1
+
+
+def test_a_function_that_does_not_tell_its_arguments_can_be_named_as_well() -> None:
+    highest = side_effect("answer.find", "max", returns=0)(max)
+    assert highest(1, 2) == 2
+    context = MirrorContext(Decision(Mode.DRY_RUN))
+    with entered(context):
+        assert highest(1, 2) == 0
+    assert [effect.summary for effect in context.ledger] == ["answer.find max (0=1, 1=2)"]

@@ -163,7 +163,7 @@ class EffectScope:
 _MAX_SCANNED_BYTES = 4096
 
 
-def _arguments(function: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, Any]:
+def _arguments(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
     """A call's arguments by name; by position where the function, one in C say, does not tell names."""
     try:
         signature = inspect.signature(function)

@@ -22,8 +22,8 @@ from mirrorproof.guards.sqlalchemy.drivers import await_here
 
 __all__ = ["Berths", "berths_of"]
 
-WAIT_S: Final = 5.0
-"""Seconds that a mirrored request waits for a berth."""
+WAIT_S: Final = 1.0
+"""Seconds that a mirrored request waits for a berth: a thread that waits is one that live requests miss."""
 _USUAL_SIZE: Final = 15  # SQLAlchemy's own default for a QueuePool: 5, and 10 more when they are taken
 _POLL_S: Final = 0.005
 

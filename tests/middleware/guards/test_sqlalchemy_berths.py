@@ -11,7 +11,7 @@ from threading import Event
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
 from mirrorproof.context import MirrorContext, entered
 from mirrorproof.decision import Decision, Mode
@@ -76,7 +76,10 @@ def test_a_thread_waits_for_a_berth(narrow: sa.Engine) -> None:
 
 
 async def test_a_task_waits_for_a_berth_and_lets_the_others_go_on(tmp_path: Path) -> None:
-    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'shop.db'}", pool_size=1, max_overflow=0)
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{tmp_path / 'shop.db'}",
+        poolclass=AsyncAdaptedQueuePool, pool_size=1, max_overflow=0,
+    )  # fmt: skip
 
     async def request(context: MirrorContext) -> int:
         with entered(context):

@@ -96,11 +96,7 @@ class MirrorMiddleware:
         if context.mirrored or submit is not None:
             await ServedRequest(context, head, scope, receive, send=send, submit=submit).run(self.app)
             return
-        with entered(context):
-            try:
-                await self.app(scope, receive, send)
-            finally:
-                context.end()
+        await self._run(context, scope, receive, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = RequestHead(scope)
@@ -110,6 +106,10 @@ class MirrorMiddleware:
             await send({"type": "websocket.close", "code": 1008, "reason": decision.reason})
             return
         context = self._context(decision, head)
+        await self._run(context, scope, receive, send)
+
+    async def _run(self, context: MirrorContext, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application, with the context set and nothing seen."""
         with entered(context):
             try:
                 await self.app(scope, receive, send)

@@ -135,13 +135,18 @@ def take_headers(headers: Iterable[Sequence[bytes]], settings: Settings, notes: 
             break
         if redactor.sensitive(name):
             kept.append((name, _REDACTED))
-        elif b"=" in value and (b"?" in value or b"#" in value):  # a URL: Location, Referer
-            kept.append((name, redactor.url(value.decode("latin-1")).encode("latin-1")))
-        elif b"earer " in value or b"eyJ" in value or b"://" in value:
-            kept.append((name, redactor.text(value.decode("latin-1")).encode("latin-1")))
+        elif _may_hold_secrets(value):
+            text = redactor.url(value.decode("latin-1"))
+            kept.append((name, redactor.text(text).encode("latin-1")))
         else:
             kept.append((name, value))
     return kept
+
+
+def _may_hold_secrets(value: bytes) -> bool:
+    """Whether it may be a URL (Location, Referer) with a query, or hold a token by its looks."""
+    in_query = b"=" in value and (b"?" in value or b"#" in value)
+    return in_query or b"earer " in value or b"eyJ" in value or b"://" in value
 
 
 def take_query(query: bytes, settings: Settings, notes: list[str]) -> str:

@@ -79,7 +79,7 @@ class Agent:
 
     def _start_afresh(self) -> None:
         self._post = _Poster(self._settings)
-        self._queue: deque[Shippable] = deque()
+        self._queue: deque[tuple[int, Shippable]] = deque()  # with the size that it was counted with
         self._queued_bytes = 0
         self._in_hand = 0
         self._lock = Lock()
@@ -112,7 +112,7 @@ class Agent:
             if self._closing or full or self._queued_bytes + size > self._settings.queue_bytes:
                 self._counters.add("dropped_queue_full")
                 return False
-            self._queue.append(item)
+            self._queue.append((size, item))
             self._queued_bytes += size
             batch_is_full = len(self._queue) >= self._settings.batch_exchanges
         self._ensure_thread()
@@ -188,9 +188,9 @@ class Agent:
             taken = [
                 self._queue.popleft() for _ in range(min(len(self._queue), self._settings.batch_exchanges))
             ]
-            self._queued_bytes -= sum(item.size for item in taken)
+            self._queued_bytes -= sum(size for size, _ in taken)
             self._in_hand = len(taken)
-        built = (failsafe("build an exchange", self._counters, item.exchange) for item in taken)
+        built = (failsafe("build an exchange", self._counters, item.exchange) for _, item in taken)
         exchanges = [exchange for exchange in built if exchange is not None]
         self._settle("dropped_rejected", len(taken) - len(exchanges))
         return exchanges

@@ -54,6 +54,7 @@ def test_headers_are_kept_whole_up_to_the_bound_and_what_is_cut_is_noted(limit: 
         (b"/cb#access_token=x&state=1", b"/cb#access_token=[redacted]&state=1"),
         (b"/a?b=1\xff", b"/a?b=1\xff"),
         (b"max-age=60", b"max-age=60"),
+        (b"https://user:pw@host/a?page=2&token=x", b"https://[redacted]@host/a?page=2&token=[redacted]"),
     ],
 )
 def test_secrets_in_the_urls_of_headers_go(value: bytes, kept: bytes) -> None:

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from threading import Lock
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
+
+import wrapt
 
 from mirrorproof.context import Action, MirrorContext
 from mirrorproof.exchange import Outcome
@@ -41,16 +44,23 @@ class Guard(ABC):
     def install(self) -> None:
         """Wrap the client. Must not import more of it than it needs."""
 
-    @abstractmethod
+    def wrap(self, owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
+        """Put `wrapper` (wrapped, instance, args, kwargs; as wrapt's) around `owner`'s own `name`."""
+        self.__dict__.setdefault("_replaced", []).append((owner, name, owner.__dict__[name]))
+        wrapt.wrap_function_wrapper(owner, name, wrapper)
+
     def uninstall(self) -> None:
-        """Take all of it back."""
+        """Take back what `wrap` did. A guard that does more takes that back as well."""
+        replaced = self.__dict__.pop("_replaced", [])
+        while replaced:
+            setattr(*replaced.pop())
 
 
 def admit(context: MirrorContext | None, kind: str, target: str, summary: str, digest: str) -> bool:
     """Ask and record in one: `True` where the effect may really happen, `False` where it is suppressed.
 
-    Raises `ReadOnlyError` or `LateEffectError` where it is refused. Each guard calls this, or, where the
-    effect's name is known only later, `MirrorContext.action` itself.
+    Raises `ReadOnlyError` or `LateEffectError` where it is refused. For a guard that knows an effect's name
+    and worth before it happens; one that learns them only then asks `MirrorContext.action` itself.
     """
     if context is None:
         return True

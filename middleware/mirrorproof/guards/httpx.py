@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import wrapt
-
 from mirrorproof.body import BodySample
 from mirrorproof.context import Action, current
 from mirrorproof.failsafe import failsafe
@@ -41,20 +39,8 @@ class HttpxGuard(Guard):
     def install(self) -> None:
         import httpcore
 
-        self._originals = [
-            (httpcore.ConnectionPool, "handle_request", httpcore.ConnectionPool.handle_request),
-            (
-                httpcore.AsyncConnectionPool,
-                "handle_async_request",
-                httpcore.AsyncConnectionPool.handle_async_request,
-            ),
-        ]
-        wrapt.wrap_function_wrapper(httpcore.ConnectionPool, "handle_request", _handle)
-        wrapt.wrap_function_wrapper(httpcore.AsyncConnectionPool, "handle_async_request", _handle_async)
-
-    def uninstall(self) -> None:
-        for owner, name, original in self._originals:
-            setattr(owner, name, original)
+        self.wrap(httpcore.ConnectionPool, "handle_request", _handle)
+        self.wrap(httpcore.AsyncConnectionPool, "handle_async_request", _handle_async)
 
 
 def _handle(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

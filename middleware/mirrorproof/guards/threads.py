@@ -13,8 +13,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import wrapt
-
 from mirrorproof.context import carry
 from mirrorproof.guards import Guard
 
@@ -29,11 +27,7 @@ class ThreadsGuard(Guard):
     covers = "jobs of concurrent.futures.ThreadPoolExecutor, loop.run_in_executor with one among them"
 
     def install(self) -> None:
-        self._original = ThreadPoolExecutor.submit
-        wrapt.wrap_function_wrapper(ThreadPoolExecutor, "submit", _submit)
-
-    def uninstall(self) -> None:
-        ThreadPoolExecutor.submit = self._original  # type: ignore[method-assign]
+        self.wrap(ThreadPoolExecutor, "submit", _submit)
 
 
 def _submit(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

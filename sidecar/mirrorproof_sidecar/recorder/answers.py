@@ -49,8 +49,7 @@ def json_answer(data: Any, status: int = 200, **headers: str) -> web.Response:
 
 def problem(status: int, error: str, *, headers: dict[str, str] | None = None, **more: Any) -> web.Response:
     """An error in the recorder's form: `{"error": "...", ...}`."""
-    body = msgspec.json.encode({"error": error, **more})
-    return web.Response(body=body, status=status, content_type="application/json", headers=headers)
+    return json_answer({"error": error, **more}, status, **(headers or {}))
 
 
 @web.middleware

@@ -20,8 +20,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import wrapt
-
 from mirrorproof.context import current
 from mirrorproof.guards import Guard
 
@@ -44,7 +42,6 @@ class SQLAlchemyGuard(Guard):
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
         self._observer: Observer | None = None
-        self._originals: list[tuple[type, str, Any]] = []
 
     def install(self) -> None:
         from sqlalchemy.engine import Engine
@@ -52,21 +49,19 @@ class SQLAlchemyGuard(Guard):
 
         from mirrorproof.guards.sqlalchemy.observing import Observer
 
-        self._wrap(Engine, "raw_connection", lambda engine: engine.pool)
+        self._lend(Engine, "raw_connection", lambda engine: engine.pool)
         # The way around the engine, `engine.pool.connect()`; this subclass has a method of its own.
-        self._wrap(Pool, "connect", lambda pool: pool)
-        self._wrap(SingletonThreadPool, "connect", lambda pool: pool)
+        self._lend(Pool, "connect", lambda pool: pool)
+        self._lend(SingletonThreadPool, "connect", lambda pool: pool)
         self._observer = Observer(self._now)
         self._observer.listen()
 
     def uninstall(self) -> None:
-        for owner, name, original in self._originals:
-            setattr(owner, name, original)
-        self._originals.clear()
+        super().uninstall()
         if self._observer is not None:
             self._observer.stop()
 
-    def _wrap(self, owner: type, name: str, pool_of: Callable[[Any], Any]) -> None:
+    def _lend(self, owner: type, name: str, pool_of: Callable[[Any], Any]) -> None:
         from mirrorproof.guards.sqlalchemy.granting import grant, is_ours
 
         def connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -77,5 +72,4 @@ class SQLAlchemyGuard(Guard):
             granted = None if is_ours(pool) else grant(context, pool, self._now)
             return wrapped(*args, **kwargs) if granted is None else granted
 
-        self._originals.append((owner, name, owner.__dict__[name]))
-        wrapt.wrap_function_wrapper(owner, name, connect)
+        self.wrap(owner, name, connect)

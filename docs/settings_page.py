@@ -5,12 +5,14 @@ Knows where settings are described. Must not describe any itself.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
 from mirrorproof.decision import Mode
-from mirrorproof.settings import CannedAnswer, Settings, describe
+from mirrorproof.rulings import CannedAnswer, EffectRule
+from mirrorproof.settings import Settings, describe
 from mirrorproof_sidecar.commands import recorder
 from mirrorproof_sidecar.settings import RecorderSettings
 
@@ -22,7 +24,8 @@ Each can be given in up to three ways, the first of which wins:
 1. as a flag: for the middleware an argument of `MirrorMiddleware` or `Settings.load`, for the recorder an
    option of `mirrorproof recorder`. These have no option:
    {without_option};
-2. as the variable `MIRRORPROOF_<NAME>`. A list is separated by commas there; `modes` and `canned` are JSON;
+2. as the variable `MIRRORPROOF_<NAME>`. A list is separated by commas there; `modes` and `effect_rules` are
+   JSON;
 3. in a table of the one TOML file that `MIRRORPROOF_CONFIG` names.
 
 What is not known is an error that names the key.
@@ -30,7 +33,7 @@ What is not known is an error that names the key.
 This page is made from the code by `make docs`.
 """
 SHAPES = """
-### The shape of `modes` and `canned`
+### The shape of `modes` and `effect_rules`
 
 `modes` maps globs of the request's path to modes ({modes}), in their order:
 
@@ -40,23 +43,37 @@ SHAPES = """
 "/admin/*" = "read_only"
 ```
 
-`canned` is a list of answers for the HTTP requests that a mirrored request would have sent; the first whose
-`host`, `method` and `path` (globs) fit. Without one, the answer is 200 and `{{}}`. As a variable:
-`MIRRORPROOF_CANNED='[{{"host": "pay.example", "status": 201, "body": "{{\\"id\\": 1}}"}}]'`.
+`effect_rules` is a list of rules for what mirrored requests would change outside; the first whose `kind`,
+`target`, `host`, `method`, `path`, `queue` and `table` (globs) all fit counts. Kinds and targets are those of
+the ledger, docs/guards.md names them. `action` is `suppress` (not done, and answered by `answer` for HTTP, by
+`returns` for other clients, else as the client answers on success), `allow` (really done) or `block` (the
+application gets an error). As a variable:
+`MIRRORPROOF_EFFECT_RULES='[{{"host": "pay.test", "answer": {{"status": 201, "body": "{{\\"id\\": 1}}"}}}}]'`.
 
 ```toml
-[[middleware.canned]]
+[[middleware.effect_rules]]          # what a payment gateway would have answered
 host = "pay.example"
 method = "POST"
 path = "/charges"
-status = 201
-headers = {{content-type = "application/json"}}
-body = '{{"id": "mirrored"}}'
+answer = {{status = 201, headers = {{content-type = "application/json"}}, body = '{{"id": "mirrored"}}'}}
+
+[[middleware.effect_rules]]          # a POST that only reads
+method = "POST"
+path = "/*/_search"
+action = "allow"
+
+[[middleware.effect_rules]]          # nothing may pretend to have sent this
+kind = "queue.publish"
+queue = "refunds"
+action = "block"
 ```
 
-| field of `canned` | default |
+| field of `effect_rules` | default |
 | --- | --- |
-{canned}"""
+{rules}
+| field of `answer` | default |
+| --- | --- |
+{answer}"""
 SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("The middleware and the guards: table `[middleware]`", Settings),
     ("The recorder: table `[recorder]`", RecorderSettings),
@@ -77,15 +94,20 @@ def _without_option() -> str:
 
 
 def _shapes() -> str:
-    fields = msgspec.structs.fields(CannedAnswer)
-    rows = "".join(f"| `{field.name}` | `{_default(field)!r}` |\n" for field in fields)
     modes = ", ".join(f"`{mode}`" for mode in Mode if mode is not Mode.LIVE)
-    return SHAPES.format(modes=modes, canned=rows)
+    return SHAPES.format(modes=modes, rules=_fields(EffectRule), answer=_fields(CannedAnswer))
 
 
-def _default(field: msgspec.structs.FieldInfo) -> object:
-    made = field.default_factory
-    return field.default if made is msgspec.NODEFAULT else made()
+def _fields(kind: type[msgspec.Struct]) -> str:
+    fields = msgspec.structs.fields(kind)
+    return "".join(f"| `{field.name}` | {_default(field)} |\n" for field in fields)
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+    if default is None or default is msgspec.UNSET:
+        return ""
+    return f"`{str(default) if isinstance(default, StrEnum) else repr(default)}`"
 
 
 def _section(title: str, kind: type[msgspec.Struct]) -> str:

@@ -29,9 +29,11 @@ __all__ = ["main"]
 CANNED_PAYMENT = {
     "method": "POST",
     "path": "/payments",
-    "status": 201,
-    "headers": {"content-type": "application/json"},
-    "body": json.dumps({"id": "pay_mirrored", "status": "approved"}),
+    "answer": {
+        "status": 201,
+        "headers": {"content-type": "application/json"},
+        "body": json.dumps({"id": "pay_mirrored", "status": "approved"}),
+    },
 }
 """What a mirrored request of v2 gets from the payment service, which is not asked."""
 
@@ -129,7 +131,7 @@ def _settings(options: argparse.Namespace, ports: dict[str, int]) -> Any:
         role=options.role,
         recorder=options.recorder,
         guards=not options.without_guards,
-        canned=(CANNED_PAYMENT,),
+        effect_rules=(CANNED_PAYMENT,),
         flush_interval_s=0.2,
         **trust,
     )

@@ -65,7 +65,7 @@ class MirrorMiddleware:
         if self.settings.role.always_mirrored:
             set_process_context(self.settings, self.counters)
         if self.settings.guards:
-            install_guards()
+            install_guards(strict=self.settings.role is not Role.PRIMARY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]

@@ -97,7 +97,7 @@ class Capture:
 
     def _effects(self) -> tuple[list[Effect], list[str]]:
         context = self.context
-        notes = [] if context.settings.observe_effects or context.mirrored else [EFFECTS_UNOBSERVED]
+        notes = [] if context.observes or context.mirrored else [EFFECTS_UNOBSERVED]
         if context.ledger.lost:
             notes.append(f"effects_lost:{context.ledger.lost}")
         if context.yielded:

@@ -6,25 +6,31 @@ requests arrive or which clients are guarded.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from enum import Enum
 from fnmatch import fnmatchcase
-from threading import Lock
-from typing import Any, Final, ParamSpec, TypeVar
+from threading import Lock, current_thread
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
+from weakref import ref
 
 from mirrorproof.counters import Counters
 from mirrorproof.decision import Decision, Mode
-from mirrorproof.errors import LateEffectError, ReadOnlyError
+from mirrorproof.errors import EffectRefusedError, LateEffectError, ReadOnlyError
 from mirrorproof.exchange import Outcome
 from mirrorproof.ledger import Ledger
+from mirrorproof.rulings import NOWHERE, EffectRule, RuleAction, Where, first_rule
+from mirrorproof.sampling import sampled
 from mirrorproof.settings import Settings
 
 __all__ = [
     "Action",
     "MirrorContext",
+    "Ruling",
+    "admitted",
     "carry",
     "current",
     "entered",
@@ -49,6 +55,13 @@ class Action(Enum):
     REFUSE = "refuse"  # raise what `MirrorContext.refuse` raises, which records it as blocked
 
 
+class Ruling(NamedTuple):
+    """What to do with one effect, and the rule that said so or says what it is answered, if one fits."""
+
+    action: Action
+    rule: EffectRule | None = None
+
+
 class MirrorContext:
     """One request in the making: its decision, its ledger, its clean-up.
 
@@ -57,8 +70,8 @@ class MirrorContext:
     """
 
     __slots__ = (
-        "_cleanups", "_lock", "counters", "decision", "ended", "late", "ledger", "pair_id", "resources",
-        "settings", "yielded",
+        "_cleanups", "_lock", "_observes", "counters", "decision", "ended", "late", "ledger", "pair_id",
+        "resources", "settings", "yielded",
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +94,7 @@ class MirrorContext:
         """Guards' own state for this request, by a key of theirs (an engine's lease)."""
         self._cleanups: list[Callable[[], None]] = []
         self._lock = Lock()
+        self._observes: bool | None = None
 
     @property
     def mirrored(self) -> bool:
@@ -97,15 +111,37 @@ class MirrorContext:
         """Whether there is a request; `False` for a shadow process's own start-up code and workers."""
         return True
 
-    def action(self, kind: str) -> Action:
+    @property
+    def observes(self) -> bool:
+        """Whether effects that really happen are recorded: switched on, and the pair id is in the sample."""
+        if self._observes is None:
+            settings = self.settings
+            share = settings.observe_sample
+            self._observes = settings.observe_effects and (
+                share >= 1 or not self.pair_id or sampled(self.pair_id, share)
+            )
+        return self._observes
+
+    def action(self, kind: str, target: str = "", where: Where = NOWHERE) -> Action:
         """What a guard does with an effect of this kind (`sql.insert`), now."""
+        return self.ruling(kind, target, where).action
+
+    def ruling(self, kind: str, target: str = "", where: Where = NOWHERE) -> Ruling:
+        """The same, with the rule that fits. A call inside one that a guard admitted is executed."""
         mode = self.decision.mode
+        if _is_admitted():
+            return Ruling(Action.EXECUTE)
         if mode is Mode.LIVE or mode is Mode.OBSERVE:
-            observed = self.settings.observe_effects and not _inside_effect.get()
-            return Action.OBSERVE if observed else Action.EXECUTE
-        if self.ended or mode is Mode.READ_ONLY:
-            return Action.REFUSE
-        return Action.SUPPRESS
+            observed = self.observes and not _inside_effect.get()
+            return Ruling(Action.OBSERVE if observed else Action.EXECUTE)
+        rules = self.settings.effect_rules
+        rule = first_rule(rules, kind, target, where) if rules else None
+        if rule is not None and rule.action is RuleAction.ALLOW:
+            return Ruling(Action.OBSERVE, rule)
+        blocked = rule is not None and rule.action is RuleAction.BLOCK
+        if self.ended or mode is Mode.READ_ONLY or blocked:
+            return Ruling(Action.REFUSE, rule)
+        return Ruling(Action.SUPPRESS, rule)
 
     def record(self, kind: str, target: str, summary: str, digest: str, outcome: Outcome) -> None:
         """Write an effect into the ledger."""
@@ -114,7 +150,8 @@ class MirrorContext:
     def refuse(self, kind: str, target: str, summary: str, digest: str) -> None:
         """Record the effect as blocked, then raise.
 
-        Raises `LateEffectError` after the response's end, else `ReadOnlyError`.
+        Raises `LateEffectError` after the response's end, `ReadOnlyError` in mode `read_only`, else
+        `EffectRefusedError`, since a rule blocks it.
         """
         self.record(kind, target, summary, digest, Outcome.BLOCKED)
         if self.ended:
@@ -123,7 +160,9 @@ class MirrorContext:
             raise LateEffectError(
                 f"{kind} {target}: the mirrored request's response has ended, so its effects are refused"
             )
-        raise ReadOnlyError(f"{kind} {target}: this mirrored request may only read ({summary})")
+        if self.mode is Mode.READ_ONLY:
+            raise ReadOnlyError(f"{kind} {target}: this mirrored request may only read ({summary})")
+        raise EffectRefusedError(f"{kind} {target}: a rule in `effect_rules` blocks it")
 
     def give_up(self) -> None:
         """The request's work was given up so that v1 need not wait: its pair is told apart as yielded."""
@@ -163,10 +202,10 @@ class _ProcessContext(MirrorContext):
     def in_request(self) -> bool:
         return False
 
-    def action(self, kind: str) -> Action:
+    def ruling(self, kind: str, target: str = "", where: Where = NOWHERE) -> Ruling:
         if any(fnmatchcase(kind, allowed) for allowed in self.settings.outside_requests):
-            return Action.EXECUTE
-        return super().action(kind)
+            return Ruling(Action.EXECUTE)
+        return super().ruling(kind, target, where)
 
     def give_up(self) -> None:
         pass  # outside requests nothing is paired
@@ -179,6 +218,7 @@ class _ProcessContext(MirrorContext):
 _current: Final[ContextVar[MirrorContext | None]] = ContextVar("mirrorproof_current", default=None)
 _own_traffic: Final[ContextVar[bool]] = ContextVar("mirrorproof_own_traffic", default=False)
 _inside_effect: Final[ContextVar[bool]] = ContextVar("mirrorproof_inside_effect", default=False)
+_admitted: Final[ContextVar[ref[Any] | None]] = ContextVar("mirrorproof_admitted", default=None)
 _process_context: MirrorContext | None = None
 
 
@@ -242,13 +282,45 @@ def own_traffic() -> Iterator[None]:
 
 
 @contextmanager
-def inside_effect() -> Iterator[None]:
-    """What happens in here is part of an effect that is recorded already: observe nothing of it again."""
+def inside_effect(*, allowed: bool = False) -> Iterator[None]:
+    """What happens in here is part of an effect that is recorded already: observe nothing of it again.
+
+    `allowed`: a rule lets a mirrored request's effect happen, so what it consists of is `admitted`.
+    """
     token = _inside_effect.set(True)
     try:
-        yield
+        with admitted() if allowed else nullcontext():
+            yield
     finally:
         _inside_effect.reset(token)
+
+
+class admitted:  # noqa: N801 - reads as a verb in `with admitted():`
+    """A guard let this call through: the guards of what the client itself uses let it pass, unrecorded.
+
+    Holds in this very task (or thread, where none runs) only. What a client starts meanwhile, and callbacks
+    of the application that inherit its context, are judged by themselves.
+    """
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> None:
+        self._token = _admitted.set(ref(_who_runs()))
+
+    def __exit__(self, *error: object) -> None:
+        _admitted.reset(self._token)
+
+
+def _is_admitted() -> bool:
+    owner = _admitted.get()
+    return owner is not None and owner() is _who_runs()
+
+
+def _who_runs() -> Any:
+    try:
+        return asyncio.current_task() or current_thread()
+    except RuntimeError:
+        return current_thread()
 
 
 def set_process_context(settings: Settings | None, counters: Counters | None = None) -> None:

@@ -12,20 +12,17 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
-import msgspec
-
 from mirrorproof.context import Action, MirrorContext, current, inside_effect
 from mirrorproof.exchange import Outcome
 from mirrorproof.failsafe import failsafe
 from mirrorproof.ledger import digest_of
-from mirrorproof.redaction import REDACTED, Redactor
+from mirrorproof.redaction import Redactor
+from mirrorproof.wording import readable
 
 __all__ = ["EffectScope", "side_effect"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_MAX_VALUE_CHARS = 60
 
 
 def side_effect(
@@ -82,7 +79,8 @@ class EffectScope:
 
     def __enter__(self) -> EffectScope:
         context = current()
-        action = Action.EXECUTE if context is None else context.action(self._kind)
+        target = self._target or self._kind
+        action = Action.EXECUTE if context is None else context.action(self._kind, target)
         self.live = action in (Action.EXECUTE, Action.OBSERVE)
         if context is not None and action is Action.REFUSE:
             context.refuse(self._kind, *self._words())
@@ -93,7 +91,7 @@ class EffectScope:
             words = failsafe("observe an effect", context.counters, self._words)
             self._observed = None if words is None else (context, words)
         if self.live:
-            self._quiet = inside_effect()
+            self._quiet = inside_effect(allowed=context is not None and context.mirrored)
             self._quiet.__enter__()
         return self
 
@@ -156,11 +154,8 @@ class EffectScope:
         context = current()
         redactor = Redactor.shared(context.settings.redact if context else ())
         target = self._target or self._kind
-        summary = self._summary or f"{self._kind} {target} ({_readable(self._payload, redactor)})"
+        summary = self._summary or f"{self._kind} {target} ({readable(self._payload, redactor)})"
         return target, summary, digest_of(self._kind, target, self._payload)
-
-
-_MAX_SCANNED_BYTES = 4096
 
 
 def _arguments(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -172,22 +167,3 @@ def _arguments(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) 
     named = dict(signature.bind(*args, **kwargs).arguments)
     named.pop("self", None)
     return named
-
-
-def _readable(payload: Any, redactor: Redactor) -> str:
-    if isinstance(payload, dict):
-        return ", ".join(
-            f"{key}={REDACTED if redactor.sensitive(str(key)) else _short(value, redactor)}"
-            for key, value in payload.items()
-        )
-    return "" if payload is None else _short(payload, redactor)
-
-
-def _short(value: Any, redactor: Redactor) -> str:
-    """A value as JSON, redacted however deep a secret lies; of what is no JSON, its type."""
-    try:
-        raw = msgspec.json.encode(value, enc_hook=lambda other: f"<{type(other).__qualname__}>")
-    except Exception:
-        return f"<{type(value).__qualname__}>"
-    text = redactor.body(raw[:_MAX_SCANNED_BYTES], "application/json").decode("utf-8", "replace")
-    return text if len(text) <= _MAX_VALUE_CHARS else text[:_MAX_VALUE_CHARS] + "…"

@@ -5,7 +5,8 @@ MirrorproofError
 ├── WireError              bytes that are no exchange: names the item and the field
 └── EffectRefusedError     a side effect was stopped and the caller is told so
     ├── ReadOnlyError      a write inside a mirrored request in mode `read_only`
-    └── LateEffectError    an effect of a mirrored request whose response had already ended
+    ├── LateEffectError    an effect of a mirrored request whose response had already ended
+    └── UnguardedError     a mirrored request reached a way out that no guard covers
 
 Knows nothing of the rest of the package.
 """
@@ -18,6 +19,7 @@ __all__ = [
     "MirrorproofError",
     "ReadOnlyError",
     "SettingsError",
+    "UnguardedError",
     "WireError",
 ]
 
@@ -51,3 +53,7 @@ class ReadOnlyError(EffectRefusedError):
 
 class LateEffectError(EffectRefusedError):
     """A mirrored request tried to write after its response had ended."""
+
+
+class UnguardedError(EffectRefusedError):
+    """A mirrored request reached the outside by a way that no guard covers: a socket, a file, a process."""

@@ -10,6 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
@@ -20,8 +21,9 @@ from msgspec import Meta
 
 from mirrorproof.decision import Mode, Policy, Role, Trust
 from mirrorproof.errors import SettingsError
+from mirrorproof.rulings import EffectRule
 
-__all__ = ["CannedAnswer", "Settings", "describe", "load"]
+__all__ = ["Settings", "Unguarded", "describe", "load"]
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -38,20 +40,17 @@ _SECRETS: Final = frozenset({"token", "key", "read_token"})
 # Read by other programs of this distribution, which this package does not import.
 _OTHERS_VARIABLES: Final = frozenset(
     PREFIX + name for name in ("CONFIG", "LISTEN", "STORE", "RETENTION_S", "EXPIRE_AFTER_S", "SETTLE_S",
-                               "READ_TOKEN", "RULES", "MATCH_SAMPLE", "LOG_LEVEL", "UNGUARDED",
+                               "READ_TOKEN", "RULES", "MATCH_SAMPLE", "LOG_LEVEL",
                                "MAX_POST_BYTES", "MAX_BACKLOG", "MAX_ENDPOINTS", "MAX_PER_KEY")
 )  # fmt: skip
 
 
-class CannedAnswer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a suppressed HTTP request is answered. `host`, `method` and `path` are globs."""
+class Unguarded(StrEnum):
+    """What becomes of a mirrored request's way out that no guard covers."""
 
-    host: str = "*"
-    method: str = "*"
-    path: str = "*"
-    status: Annotated[int, Meta(ge=200, le=599)] = 200
-    headers: dict[str, str] = msgspec.field(default_factory=dict)
-    body: str = ""
+    BLOCK = "block"  # stopped with `UnguardedError`, recorded as blocked
+    RECORD = "record"  # let through, recorded as executed
+    OFF = "off"  # let through unseen
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
@@ -141,10 +140,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         bool,
         Meta(description="Record what live requests write, to compare it with what v2 would have written."),
     ] = True
-    canned: Annotated[
-        tuple[CannedAnswer, ...],
-        Meta(description="Answers for suppressed HTTP requests; the first that fits."),
-    ] = ()
+    observe_sample: Annotated[
+        float, Meta(ge=0, le=1, description="Share of live requests whose effects are recorded, chosen by "
+                                            "hash of the pair id. A pair outside it is compared without "
+                                            "its effects.")
+    ] = 1.0  # fmt: skip
+    effect_rules: Annotated[
+        tuple[EffectRule, ...],
+        Meta(description="What mirrored requests may really do, what they are answered otherwise, what is "
+                         "refused; the first rule that fits counts."),
+    ] = ()  # fmt: skip
+    unguarded: Annotated[
+        Unguarded, Meta(description="What becomes of a mirrored request's way out that no guard covers "
+                                    "(sockets, files, processes): block, record or off.")
+    ] = Unguarded.BLOCK  # fmt: skip
+    unguarded_allow: Annotated[
+        tuple[str, ...], Meta(description="Such ways that are let through: globs of what the ledger names, "
+                                          "`socket 10.0.0.7:8125`, `file /var/log/*`, `process /bin/date`.")
+    ] = ()  # fmt: skip
     mesh_domains: Annotated[
         tuple[str, ...], Meta(description="Hosts, or endings of hosts, that a mirrored request's mark may be "
                                           "sent on to.")
@@ -152,8 +165,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     outside_requests: Annotated[
         tuple[str, ...], Meta(description="Kinds of effect (globs such as sql.*) that a shadow process may "
                                           "have outside requests, at start-up for instance. Threads "
-                                          "that the application starts itself count as outside.")
-    ] = ()  # fmt: skip
+                                          "that the application starts itself count as outside. A "
+                                          "process's own files are let through unless this says otherwise.")
+    ] = ("file.*",)  # fmt: skip
 
     def __post_init__(self) -> None:
         # A role as plain text would compare unequal to every role, and a shadow would run live.

@@ -21,9 +21,12 @@ PUBLIC = [
 ]  # fmt: skip
 
 
+_NEED_CLIENTS = ("mirrorproof.guards.sqlalchemy.", "mirrorproof.guards.sql.")
+
+
 def modules() -> list[str]:
     found = pkgutil.walk_packages(mirrorproof.__path__, "mirrorproof.")
-    return ["mirrorproof", *(name for _, name, _ in found if ".guards.sqlalchemy." not in name)]
+    return ["mirrorproof", *(name for _, name, _ in found if not name.startswith(_NEED_CLIENTS))]
 
 
 def public_names(module: ModuleType) -> list[str]:

@@ -10,7 +10,8 @@ import pytest
 
 from mirrorproof.decision import Mode, Role, Trust
 from mirrorproof.errors import SettingsError
-from mirrorproof.settings import CannedAnswer, Settings, describe
+from mirrorproof.rulings import CannedAnswer, EffectRule
+from mirrorproof.settings import Settings, describe
 
 SHOWN = describe(Settings)
 
@@ -72,12 +73,12 @@ def test_nested_settings_are_json_in_a_variable() -> None:
     settings = load(
         {
             "MIRRORPROOF_MODES": '{"/admin/*": "read_only", "*": "observe"}',
-            "MIRRORPROOF_CANNED": '[{"host": "pay.*", "status": 201, "body": "{}"}]',
+            "MIRRORPROOF_EFFECT_RULES": '[{"host": "pay.*", "answer": {"status": 201, "body": "{}"}}]',
             "MIRRORPROOF_REDACT": '["with, comma"]',
         }
     )
     assert list(settings.modes.items()) == [("/admin/*", Mode.READ_ONLY), ("*", Mode.OBSERVE)]
-    assert settings.canned == (CannedAnswer(host="pay.*", status=201, body="{}"),)
+    assert settings.effect_rules == (EffectRule(host="pay.*", answer=CannedAnswer(status=201, body="{}")),)
     assert settings.redact == ("with, comma",)
 
 
@@ -87,7 +88,7 @@ def test_nested_settings_are_json_in_a_variable() -> None:
         ("MIRRORPROOF_MODES", "/admin/*=read_only"),
         ("MIRRORPROOF_MODES", '{"/admin/*": "read_only"'),
         ("MIRRORPROOF_MODES", "[" * 100_000),
-        ("MIRRORPROOF_CANNED", "[{]"),
+        ("MIRRORPROOF_EFFECT_RULES", "[{]"),
     ],
 )
 def test_a_nested_variable_that_is_no_json_is_named_and_json_asked_for(variable: str, text: str) -> None:
@@ -98,20 +99,21 @@ def test_a_nested_variable_that_is_no_json_is_named_and_json_asked_for(variable:
 
 def test_a_nested_variable_with_a_wrong_value_is_named() -> None:
     assert "MIRRORPROOF_MODES" in message({"MIRRORPROOF_MODES": '{"*": "dry"}'})
-    assert "MIRRORPROOF_CANNED" in message({"MIRRORPROOF_CANNED": '[{"hots": "*"}]'})
-    assert "MIRRORPROOF_CANNED" in message({"MIRRORPROOF_CANNED": "pay.example"})
+    assert "MIRRORPROOF_EFFECT_RULES" in message({"MIRRORPROOF_EFFECT_RULES": '[{"hots": "*"}]'})
+    assert "MIRRORPROOF_EFFECT_RULES" in message({"MIRRORPROOF_EFFECT_RULES": "pay.example"})
 
 
 def test_tables_of_the_file_become_nested_settings(toml: Any) -> None:
     settings = load(
         toml(
             '[middleware]\nredact = ["e-mail"]\n[middleware.modes]\n"/a/*" = "observe"\n'
-            '[[middleware.canned]]\nhost = "pay"\nstatus = 202\n[recorder]\nlisten = "127.0.0.1:9600"\n'
+            '[[middleware.effect_rules]]\nhost = "pay"\nanswer = {status = 202}\n'
+            '[recorder]\nlisten = "127.0.0.1:9600"\n'
         )
     )
     assert settings.redact == ("e-mail",)
     assert settings.modes == {"/a/*": Mode.OBSERVE}
-    assert settings.canned == (CannedAnswer(host="pay", status=202),)
+    assert settings.effect_rules == (EffectRule(host="pay", answer=CannedAnswer(status=202)),)
 
 
 def test_an_unknown_flag_is_named_with_the_nearest_one() -> None:

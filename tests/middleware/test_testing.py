@@ -67,7 +67,7 @@ def test_observe_lets_writes_through_and_records_them(outside: Any) -> None:
 
 def test_settings_are_taken_and_the_environment_is_not(monkeypatch: pytest.MonkeyPatch, outside: Any) -> None:
     monkeypatch.setenv("MIRRORPROOF_NONSENSE", "1")
-    with mirrored_request(canned=[{"path": "/pay*", "status": 202, "body": "queued"}]):
+    with mirrored_request(effect_rules=[{"path": "/pay*", "answer": {"status": 202, "body": "queued"}}]):
         answer = httpx.post(outside.url + "/payments")
     assert (answer.status_code, answer.text) == (202, "queued")
 

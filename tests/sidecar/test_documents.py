@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from mirrorproof.exchange import Exchange, Request, Response
+from mirrorproof.rulings import RuleAction
 from mirrorproof.settings import Settings
 from mirrorproof_sidecar.compare import DEFAULT_RULES, Kind, Result, Rules
 from mirrorproof_sidecar.recorder.handlers import ROUTES
@@ -50,16 +51,20 @@ def test_the_page_on_the_api_names_every_call_filter_and_field() -> None:
     assert missing == []
 
 
-def test_the_examples_of_canned_and_modes_are_settings(tmp_path: Path) -> None:
+def test_the_examples_of_effect_rules_and_modes_are_settings(tmp_path: Path) -> None:
     page = runpy.run_path(str(DOCS / "settings_page.py"))["page"]()
     (tmp_path / "file.toml").write_text("".join(blocks("settings.md", "toml")))
-    variable = re.search(r"`MIRRORPROOF_CANNED='(.*?)'`", page)
+    variable = re.search(r"`MIRRORPROOF_EFFECT_RULES='(.*?)'`", page)
     assert variable is not None
 
     from_file = Settings.load({"MIRRORPROOF_CONFIG": str(tmp_path / "file.toml")})
-    from_variable = Settings.load({"MIRRORPROOF_CANNED": variable[1]})
+    from_variable = Settings.load({"MIRRORPROOF_EFFECT_RULES": variable[1]})
 
     assert list(from_file.modes) == ["/search/*", "/admin/*"]
-    assert from_file.canned[0].headers == {"content-type": "application/json"}
-    body: Any = json.loads(from_variable.canned[0].body)
+    charge, search, refund = from_file.effect_rules
+    assert charge.answer is not None
+    assert charge.answer.headers == {"content-type": "application/json"}
+    assert (search.action, refund.action) == (RuleAction.ALLOW, RuleAction.BLOCK)
+    assert from_variable.effect_rules[0].answer is not None
+    body: Any = json.loads(from_variable.effect_rules[0].answer.body)
     assert body == {"id": 1}

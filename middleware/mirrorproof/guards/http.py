@@ -7,24 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Final
 
 from mirrorproof.body import BodySample
-from mirrorproof.context import Action, MirrorContext
+from mirrorproof.context import Action, MirrorContext, Ruling
 from mirrorproof.decision import MARK_HEADER, PAIR_ID_HEADER
 from mirrorproof.exchange import Outcome
 from mirrorproof.ledger import digest_of
 from mirrorproof.redaction import Redactor, UnreadableBodyError
-from mirrorproof.settings import CannedAnswer, Settings
+from mirrorproof.rulings import CannedAnswer, Where
+from mirrorproof.settings import Settings
 
 __all__ = [
     "KIND",
     "OutboundRequest",
     "RawHeaders",
-    "action_for",
-    "canned_answer",
+    "answer_of",
     "forwarded_headers",
+    "ruling_for",
     "settle",
 ]
 
@@ -58,12 +58,17 @@ class OutboundRequest:
         port = f":{self.port}" if self.port else ""
         return f"{self.method} {self.scheme}://{self.host}{port}{self.path}"
 
+    @property
+    def where(self) -> Where:
+        """What rules can name of it."""
+        return Where(host=self.host, method=self.method, path=self.path)
 
-def action_for(context: MirrorContext | None, request: OutboundRequest) -> Action:
+
+def ruling_for(context: MirrorContext | None, request: OutboundRequest) -> Ruling:
     """What to do with a request: reads are always executed."""
     if context is None or request.safe:
-        return Action.EXECUTE
-    return context.action(KIND)
+        return Ruling(Action.EXECUTE)
+    return context.ruling(KIND, request.target, request.where)
 
 
 def settle(context: MirrorContext, request: OutboundRequest, body: BodySample, action: Action) -> None:
@@ -88,17 +93,9 @@ def _shown(body: BodySample, content_type: str, redactor: Redactor) -> str:
         return f"({body.size} bytes)"
 
 
-def canned_answer(settings: Settings, request: OutboundRequest) -> CannedAnswer:
-    """What a suppressed request is answered: the first of the settings' answers that fits, else 200 `{}`."""
-    for answer in settings.canned:
-        fits = (
-            fnmatchcase(request.host, answer.host)
-            and fnmatchcase(request.method, answer.method)
-            and fnmatchcase(request.path, answer.path)
-        )
-        if fits:
-            return answer
-    return _DEFAULT_ANSWER
+def answer_of(ruling: Ruling) -> CannedAnswer:
+    """What a suppressed request is answered: what the rule that fits says, else 200 `{}`."""
+    return _DEFAULT_ANSWER if ruling.rule is None or ruling.rule.answer is None else ruling.rule.answer
 
 
 def forwarded_headers(

@@ -12,17 +12,17 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from mirrorproof.body import BodySample
-from mirrorproof.context import Action, current
+from mirrorproof.context import Action, admitted, current, inside_effect
 from mirrorproof.failsafe import failsafe
 from mirrorproof.guards import Guard
 from mirrorproof.guards.http import (
     OutboundRequest,
-    action_for,
-    canned_answer,
+    answer_of,
     forwarded_headers,
+    ruling_for,
     settle,
 )
-from mirrorproof.settings import CannedAnswer
+from mirrorproof.rulings import CannedAnswer
 
 __all__ = ["HttpxGuard"]
 
@@ -34,6 +34,8 @@ class HttpxGuard(Guard):
 
     name = "httpx"
     module = "httpcore"
+    distribution = "httpx"
+    tested = ("0.27", "0.28")
     covers = "httpx.Client and AsyncClient, through httpcore's ConnectionPool and AsyncConnectionPool"
 
     def install(self) -> None:
@@ -46,37 +48,47 @@ class HttpxGuard(Guard):
 def _handle(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     request = args[0] if args else kwargs["request"]
     context, outbound, body = current(), _outbound(request), BodySample(_MAX_BODY_KEPT)
-    action = action_for(context, outbound)
+    ruling = ruling_for(context, outbound)
+    action = ruling.action
     request.headers = forwarded_headers(context, outbound.host, request.headers)
-    if context is None or action is Action.EXECUTE:
+    if context is None:
         return wrapped(request)
+    if action is Action.EXECUTE:
+        with admitted():
+            return wrapped(request)
     if action is Action.OBSERVE:
         request.stream = _Tee(request.stream, body)
-        response = wrapped(request)
+        with inside_effect(allowed=True):
+            response = wrapped(request)
         failsafe("observe a request", context.counters, settle, context, outbound, body, action)
         return response
     for chunk in request.stream:
         body.feed(chunk)
     settle(context, outbound, body, action)
-    return _response(canned_answer(context.settings, outbound))
+    return _response(answer_of(ruling))
 
 
 async def _handle_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     request = args[0] if args else kwargs["request"]
     context, outbound, body = current(), _outbound(request), BodySample(_MAX_BODY_KEPT)
-    action = action_for(context, outbound)
+    ruling = ruling_for(context, outbound)
+    action = ruling.action
     request.headers = forwarded_headers(context, outbound.host, request.headers)
-    if context is None or action is Action.EXECUTE:
+    if context is None:
         return await wrapped(request)
+    if action is Action.EXECUTE:
+        with admitted():
+            return await wrapped(request)
     if action is Action.OBSERVE:
         request.stream = _Tee(request.stream, body)
-        response = await wrapped(request)
+        with inside_effect(allowed=True):
+            response = await wrapped(request)
         failsafe("observe a request", context.counters, settle, context, outbound, body, action)
         return response
     async for chunk in request.stream:
         body.feed(chunk)
     settle(context, outbound, body, action)
-    return _response(canned_answer(context.settings, outbound))
+    return _response(answer_of(ruling))
 
 
 class _Tee:

@@ -209,10 +209,10 @@ def test_the_answer_of_a_suppressed_request_can_be_streamed(guard: None, is_asyn
 
 
 CANNED = (
-    {"host": "pay.*", "method": "POST", "path": "/charge*", "status": 201, "body": '{"id":"stub"}',
-     "headers": {"X-Stub": "1"}},
-    {"host": "pay.*", "status": 204},
-    {"method": "DELETE", "status": 410},
+    {"host": "pay.*", "method": "POST", "path": "/charge*",
+     "answer": {"status": 201, "body": '{"id":"stub"}', "headers": {"X-Stub": "1"}}},
+    {"host": "pay.*", "answer": {"status": 204}},
+    {"method": "DELETE", "answer": {"status": 410}},
 )  # fmt: skip
 
 
@@ -230,7 +230,7 @@ def test_the_first_canned_answer_that_fits_is_given(
     guard: None, is_async: bool, method: str, url: str, status: int, body: bytes
 ) -> None:
     context = MirrorContext(
-        Decision(Mode.DRY_RUN), settings=Settings.load(env={}, canned=CANNED), pair_id="p"
+        Decision(Mode.DRY_RUN), settings=Settings.load(env={}, effect_rules=CANNED), pair_id="p"
     )
     with entered(context):
         answer = request(is_async, method, url)
@@ -341,7 +341,7 @@ def test_redirects_are_each_guarded_as_what_they_become(guard: None, outside: An
     context = MirrorContext(
         Decision(Mode.DRY_RUN),
         settings=Settings.load(
-            env={}, canned=[{"status": 307, "headers": {"location": "/next"}, "path": "/"}]
+            env={}, effect_rules=[{"path": "/", "answer": {"status": 307, "headers": {"location": "/next"}}}]
         ),
     )
     with entered(context):

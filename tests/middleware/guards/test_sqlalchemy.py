@@ -566,7 +566,7 @@ def test_a_live_commit_by_text_is_reported(engine):
 
 
 def test_an_error_in_observing_never_reaches_a_live_request(engine, monkeypatch):
-    monkeypatch.setattr("mirrorproof.guards.sqlalchemy.effects.digest_of", lambda *_: 1 / 0)
+    monkeypatch.setattr("mirrorproof.guards.sql.effects.digest_of", lambda *_: 1 / 0)
     context = context_in(Mode.LIVE)
     with entered(context):
         insert(engine)
@@ -575,7 +575,7 @@ def test_an_error_in_observing_never_reaches_a_live_request(engine, monkeypatch)
 
 
 def test_an_error_in_recording_never_lets_a_mirrored_write_out(engine, monkeypatch):
-    monkeypatch.setattr("mirrorproof.guards.sqlalchemy.effects.digest_of", lambda *_: 1 / 0)
+    monkeypatch.setattr("mirrorproof.guards.sql.effects.digest_of", lambda *_: 1 / 0)
     mirrored(engine, insert)
     assert count(engine) == 0
 

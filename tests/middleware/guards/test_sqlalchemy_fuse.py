@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 import psycopg
 import pytest
 
-from mirrorproof.guards.sqlalchemy.fuse import CHECK_CONSTRAINTS, Phase, SqliteFuse, postgres_setup
+from mirrorproof.guards.sql.fuse import CHECK_CONSTRAINTS, Phase, SqliteFuse, postgres_setup
 
 
 @pytest.fixture

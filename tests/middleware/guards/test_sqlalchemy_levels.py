@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirrorproof.guards.sqlalchemy.levels import Levels
+from mirrorproof.guards.sql.levels import Levels
 
 
 def test_one_transaction_is_one_savepoint():

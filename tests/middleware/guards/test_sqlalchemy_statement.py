@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirrorproof.guards.sqlalchemy.statement import Control, doubts, read, read_script
+from mirrorproof.guards.sql.statement import Control, doubts, read, read_script
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,9 @@
 
     granting      which connection a checkout gets; makes leases
     berths        how many leases stand at once
-    lease         one physical connection: its transaction, its state, its end
-    fuse          why the lease cannot commit
-    checkout      one checkout's statements; transactions: its begin, commit and rollback;
-                  levels: the savepoints behind them
-    shield        the DBAPI connection that the application sees; cursors; driver_shield: the async
-                  drivers' own connections
-    observing     SQLAlchemy's events as effects; effects, statement: their labels and digests
-    drivers       what differs between drivers; turn: a lock for threads or tasks; proxy
+    observing     SQLAlchemy's events as effects
+
+The lease itself, its fuse and its shield are `guards.sql`'s.
 
 Knows where SQLAlchemy takes connections from its pools. Must not know anything that these modules know.
 """
@@ -34,6 +29,8 @@ class SQLAlchemyGuard(Guard):
 
     name = "sqlalchemy"
     module = "sqlalchemy"
+    distribution = "sqlalchemy"
+    tested = ("2.0.36", "2.1")
     covers = (
         "Engine and AsyncEngine, Core and ORM, raw connections: SQLite (sqlite3, aiosqlite), "
         "PostgreSQL (psycopg, psycopg2, asyncpg)"

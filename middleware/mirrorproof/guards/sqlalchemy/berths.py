@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy.pool import Pool, QueuePool
 
-from mirrorproof.guards.sqlalchemy.drivers import await_here
+from mirrorproof.guards.sql.drivers import await_here
 
 __all__ = ["Berths", "berths_of"]
 

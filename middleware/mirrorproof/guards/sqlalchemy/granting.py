@@ -27,14 +27,14 @@ from sqlalchemy.pool.base import _ConnectionRecord
 
 from mirrorproof.context import Action, MirrorContext
 from mirrorproof.errors import EffectRefusedError
+from mirrorproof.guards.sql.checkout import Checkout
+from mirrorproof.guards.sql.drivers import Driver, Pysqlite, driver_for
+from mirrorproof.guards.sql.effects import Finder
+from mirrorproof.guards.sql.fuse import SqliteFuse
+from mirrorproof.guards.sql.lease import Lease
+from mirrorproof.guards.sql.shield import ShieldConnection
+from mirrorproof.guards.sql.turn import turn_for
 from mirrorproof.guards.sqlalchemy.berths import Berths, berths_of
-from mirrorproof.guards.sqlalchemy.checkout import Checkout
-from mirrorproof.guards.sqlalchemy.drivers import Driver, Pysqlite, driver_for
-from mirrorproof.guards.sqlalchemy.effects import Finder
-from mirrorproof.guards.sqlalchemy.fuse import SqliteFuse
-from mirrorproof.guards.sqlalchemy.lease import Lease
-from mirrorproof.guards.sqlalchemy.shield import ShieldConnection
-from mirrorproof.guards.sqlalchemy.turn import turn_for
 from mirrorproof.ledger import digest_of
 
 __all__ = ["CONNECTION", "finder_of", "grant", "is_ours"]

@@ -24,10 +24,10 @@ from mirrorproof.context import Action, MirrorContext, current
 from mirrorproof.errors import EffectRefusedError
 from mirrorproof.exchange import Outcome
 from mirrorproof.failsafe import failsafe
-from mirrorproof.guards.sqlalchemy.cursors import ShieldCursor
-from mirrorproof.guards.sqlalchemy.effects import Found
+from mirrorproof.guards.sql.cursors import ShieldCursor
+from mirrorproof.guards.sql.effects import Found
+from mirrorproof.guards.sql.statement import Control, Statement, read
 from mirrorproof.guards.sqlalchemy.granting import CONNECTION, finder_of
-from mirrorproof.guards.sqlalchemy.statement import Control, Statement, read
 from mirrorproof.ledger import digest_of
 
 __all__ = ["Observer"]

@@ -17,10 +17,10 @@ from typing import Any, Final
 from mirrorproof.decision import Mode
 from mirrorproof.errors import EffectRefusedError
 from mirrorproof.exchange import Outcome
-from mirrorproof.guards.sqlalchemy.effects import Found
-from mirrorproof.guards.sqlalchemy.lease import Lease
-from mirrorproof.guards.sqlalchemy.statement import Control, Statement, doubts
-from mirrorproof.guards.sqlalchemy.transactions import Transactions
+from mirrorproof.guards.sql.effects import Found
+from mirrorproof.guards.sql.lease import Lease
+from mirrorproof.guards.sql.statement import Control, Statement, doubts
+from mirrorproof.guards.sql.transactions import Transactions
 from mirrorproof.ledger import digest_of
 
 __all__ = ["Checkout"]

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mirrorproof.guards.sqlalchemy.checkout import Checkout
-from mirrorproof.guards.sqlalchemy.proxy import Proxy
-from mirrorproof.guards.sqlalchemy.statement import Control, Statement, as_text, read, read_script
+from mirrorproof.guards.sql.checkout import Checkout
+from mirrorproof.guards.sql.proxy import Proxy
+from mirrorproof.guards.sql.statement import Control, Statement, as_text, read, read_script
 
 if TYPE_CHECKING:
-    from mirrorproof.guards.sqlalchemy.shield import ShieldConnection
+    from mirrorproof.guards.sql.shield import ShieldConnection
 
 __all__ = ["NoCursor", "ShieldCursor"]
 

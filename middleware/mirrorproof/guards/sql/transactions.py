@@ -11,9 +11,9 @@ Knows transactions as the application sees them. Must not know cursors, drivers 
 from __future__ import annotations
 
 from mirrorproof.errors import EffectRefusedError
-from mirrorproof.guards.sqlalchemy.lease import Lease
-from mirrorproof.guards.sqlalchemy.levels import Level
-from mirrorproof.guards.sqlalchemy.statement import Statement
+from mirrorproof.guards.sql.lease import Lease
+from mirrorproof.guards.sql.levels import Level
+from mirrorproof.guards.sql.statement import Statement
 
 __all__ = ["Transactions"]
 

@@ -16,12 +16,12 @@ from typing import Any, Final
 from sqlalchemy.util.concurrency import greenlet_spawn
 
 from mirrorproof.errors import EffectRefusedError
-from mirrorproof.guards.sqlalchemy.checkout import Checkout
-from mirrorproof.guards.sqlalchemy.drivers import Aiosqlite, Asyncpg, await_here
-from mirrorproof.guards.sqlalchemy.effects import Finder
-from mirrorproof.guards.sqlalchemy.proxy import Proxy
-from mirrorproof.guards.sqlalchemy.shield import ShieldConnection
-from mirrorproof.guards.sqlalchemy.statement import Control, Statement, as_text, doubts, read, read_script
+from mirrorproof.guards.sql.checkout import Checkout
+from mirrorproof.guards.sql.drivers import Aiosqlite, Asyncpg, await_here
+from mirrorproof.guards.sql.effects import Finder
+from mirrorproof.guards.sql.proxy import Proxy
+from mirrorproof.guards.sql.shield import ShieldConnection
+from mirrorproof.guards.sql.statement import Control, Statement, as_text, doubts, read, read_script
 
 __all__ = ["shield_driver"]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from threading import Lock, get_ident
 from types import TracebackType
 
-from mirrorproof.guards.sqlalchemy.drivers import await_here
+from mirrorproof.guards.sql.drivers import await_here
 
 __all__ = ["Turn", "turn_for"]
 

@@ -17,12 +17,12 @@ from typing import Any, Final
 from sqlalchemy.util.concurrency import in_greenlet
 
 from mirrorproof.errors import EffectRefusedError
-from mirrorproof.guards.sqlalchemy.checkout import Checkout
-from mirrorproof.guards.sqlalchemy.cursors import NoCursor, ShieldCursor
-from mirrorproof.guards.sqlalchemy.drivers import await_here
-from mirrorproof.guards.sqlalchemy.effects import Finder, Found
-from mirrorproof.guards.sqlalchemy.proxy import Proxy
-from mirrorproof.guards.sqlalchemy.statement import Statement
+from mirrorproof.guards.sql.checkout import Checkout
+from mirrorproof.guards.sql.cursors import NoCursor, ShieldCursor
+from mirrorproof.guards.sql.drivers import await_here
+from mirrorproof.guards.sql.effects import Finder, Found
+from mirrorproof.guards.sql.proxy import Proxy
+from mirrorproof.guards.sql.statement import Statement
 
 __all__ = ["ShieldConnection"]
 
@@ -160,7 +160,7 @@ class ShieldConnection(Proxy):
     @property
     def driver_connection(self) -> Any:
         """The driver's own connection, behind a shield as well."""
-        from mirrorproof.guards.sqlalchemy.driver_shield import shield_driver
+        from mirrorproof.guards.sql.driver_shield import shield_driver
 
         return shield_driver(self)
 

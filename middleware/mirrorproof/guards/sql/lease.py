@@ -22,9 +22,9 @@ from mirrorproof.context import MirrorContext
 from mirrorproof.decision import Mode
 from mirrorproof.errors import EffectRefusedError
 from mirrorproof.exchange import Outcome
-from mirrorproof.guards.sqlalchemy.drivers import Driver, Pysqlite
-from mirrorproof.guards.sqlalchemy.effects import Found
-from mirrorproof.guards.sqlalchemy.fuse import (
+from mirrorproof.guards.sql.drivers import Driver, Pysqlite
+from mirrorproof.guards.sql.effects import Found
+from mirrorproof.guards.sql.fuse import (
     CHECK_CONSTRAINTS,
     LIFT,
     SQLITE_BUSY_LIMIT_S,
@@ -32,8 +32,8 @@ from mirrorproof.guards.sqlalchemy.fuse import (
     SqliteFuse,
     postgres_setup,
 )
-from mirrorproof.guards.sqlalchemy.levels import Levels
-from mirrorproof.guards.sqlalchemy.turn import turn_for
+from mirrorproof.guards.sql.levels import Levels
+from mirrorproof.guards.sql.turn import turn_for
 from mirrorproof.ledger import digest_of
 
 __all__ = ["Lease"]

@@ -22,7 +22,7 @@ from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
 
-from mirrorproof.guards.sqlalchemy.statement import Statement, read
+from mirrorproof.guards.sql.statement import Statement, read
 from mirrorproof.ledger import digest_of
 from mirrorproof.redaction import REDACTED, Redactor
 

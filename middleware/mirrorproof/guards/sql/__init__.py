@@ -1,0 +1,15 @@
+"""The request lease: a mirrored request's SQL runs on a connection whose work never lasts.
+
+    lease         one physical connection: its transaction, its state, its end
+    fuse          why the lease cannot commit
+    checkout      one checkout's statements; transactions: its begin, commit and rollback;
+                  levels: the savepoints behind them
+    shield        the DBAPI connection that the application sees; cursors; driver_shield: the async
+                  drivers' own connections
+    effects       statements as effects: labels and digests; statement: reading SQL for that
+    drivers       what differs between drivers; turn: a lock for threads or tasks; proxy
+
+Knows SQL, drivers and transactions. Must not know who hands connections out: `guards.sqlalchemy` does.
+"""
+
+__all__: list[str] = []

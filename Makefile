@@ -22,6 +22,7 @@ demo: $(STAMP) ## Mirror live traffic through a real Envoy and read the report
 	@$(BIN)/mirrorproof demo $(ARGS)
 
 test: $(STAMP) ## Run every test, on real servers
+	@tests/install-servers
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(STAMP) ## Lint, types, layers

@@ -33,6 +33,7 @@ __all__ = [
     "admitted",
     "carry",
     "current",
+    "detached",
     "entered",
     "inside_effect",
     "is_mirrored",
@@ -269,6 +270,16 @@ def carry(function: Callable[P, T]) -> Callable[P, T]:
             _inside_effect.reset(token)
 
     return carried
+
+
+@contextmanager
+def detached() -> Iterator[None]:
+    """What is started in here belongs to no request."""
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 @contextmanager

@@ -58,8 +58,8 @@ class Write:
     """What a call would change.
 
     `kind` is dotted (`redis.set`), `target` what would change (`key orders:7`), `payload` anything JSON-like
-    that equal effects have in common: the digest is made of these three. `summary`, for the ledger, is made of
-    them too unless it is given, and then has to be redacted already. `where` is what rules can name.
+    that equal effects have in common: the digest is made of these three. `summary`, for the ledger, is made
+    of them too unless it is given, redacted. `where` is what rules can name.
     """
 
     kind: str

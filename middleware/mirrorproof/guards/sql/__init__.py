@@ -1,5 +1,6 @@
 """The request lease: a mirrored request's SQL runs on a connection whose work never lasts.
 
+    leased        which of a driver's connections are leases'
     lease         one physical connection: its transaction, its state, its end
     fuse          why the lease cannot commit
     checkout      one checkout's statements; transactions: its begin, commit and rollback;

@@ -121,6 +121,11 @@ class _Statements(Proxy):
 class _DriverShield(_Statements):
     """A driver's connection."""
 
+    @property
+    def shield_of(self) -> Checkout:
+        """By this name a shield is told from a connection."""
+        return self._checkout
+
     def __getattr__(self, name: str) -> Any:
         if name in _COPY_IN:
             return lambda table, *args, **kwargs: self._copy_in(name, table, args, kwargs)

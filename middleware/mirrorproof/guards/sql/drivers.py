@@ -57,6 +57,10 @@ class Driver(ABC):
         """What setting the attribute or calling the setter `name` says about autocommit, if anything."""
         return bool(value) if name in ("autocommit", "set_autocommit") else None
 
+    def own(self, connection: Any) -> Any:
+        """The client library's own connection."""
+        return connection._connection if self.is_async else connection
+
     @abstractmethod
     def in_transaction(self, connection: Any) -> bool:
         """Whether the real transaction still stands. Asks the client library only."""

@@ -54,6 +54,11 @@ class ShieldConnection(Proxy):
         return self._finder.in_text(statement, parameters)
 
     @property
+    def shield_of(self) -> Checkout:
+        """By this name a shield is told from a connection."""
+        return self._checkout
+
+    @property
     def shield_parts(self) -> tuple[Checkout, Finder]:
         """What a driver's shield is made of."""
         return self._checkout, self._finder

@@ -25,19 +25,20 @@ from sqlalchemy import event
 from sqlalchemy.pool import NullPool, Pool, SingletonThreadPool, StaticPool
 from sqlalchemy.pool.base import _ConnectionRecord
 
-from mirrorproof.context import Action, MirrorContext
+from mirrorproof.context import Action, MirrorContext, admitted
 from mirrorproof.errors import EffectRefusedError
 from mirrorproof.guards.sql.checkout import Checkout
 from mirrorproof.guards.sql.drivers import Driver, Pysqlite, driver_for
 from mirrorproof.guards.sql.effects import Finder
 from mirrorproof.guards.sql.fuse import SqliteFuse
 from mirrorproof.guards.sql.lease import Lease
+from mirrorproof.guards.sql.leased import mark_leased
 from mirrorproof.guards.sql.shield import ShieldConnection
 from mirrorproof.guards.sql.turn import turn_for
 from mirrorproof.guards.sqlalchemy.berths import Berths, berths_of
 from mirrorproof.ledger import digest_of
 
-__all__ = ["CONNECTION", "finder_of", "grant", "is_ours"]
+__all__ = ["CONNECTION", "borrow", "finder_of", "grant", "is_ours"]
 
 CONNECTION: Final = "sql.connection"
 _PASSED_ON: Final = ("checkout", "reset", "checkin")
@@ -60,14 +61,30 @@ def grant(context: MirrorContext, pool: Pool, now: Callable[[], datetime]) -> An
     action = context.action(CONNECTION)
     if action in (Action.EXECUTE, Action.OBSERVE):
         return None
+    return _checkout(_lease(context, pool), pool, finder_of(context, now))
+
+
+def borrow(context: MirrorContext, pool: Pool, now: Callable[[], datetime]) -> ShieldConnection:
+    """A shield without a pool around it, for those who use the driver itself. Raises what `grant` raises."""
+    lease = _lease(context, pool)
+    lease.checkouts += 1
+    return ShieldConnection(Checkout(lease), finder_of(context, now), lambda: _leave(lease))
+
+
+def _lease(context: MirrorContext, pool: Pool) -> Lease:
     name = str(getattr(pool._dialect, "name", "unknown"))
     if context.ended:
         context.refuse(CONNECTION, name, "a connection", digest_of(CONNECTION, name, ""))
     driver = driver_for(pool._dialect)  # type: ignore[arg-type]
-    finder = finder_of(context, now)
     if not context.in_request:
-        return _checkout(_make(context, driver, pool), pool, finder, ends=True)
-    return _checkout(_slot(context, driver, pool).lease(), pool, finder, ends=False)
+        return _make(context, driver, pool)
+    return _slot(context, driver, pool).lease()
+
+
+def _leave(lease: Lease) -> None:
+    lease.checkouts -= 1
+    if not lease.context.in_request:
+        lease.end()
 
 
 def finder_of(context: MirrorContext, now: Callable[[], datetime]) -> Finder:
@@ -111,11 +128,9 @@ def _slot(context: MirrorContext, driver: Driver, pool: Pool) -> _Slot:
     return slot or context.resources.setdefault(key, _Slot(context, driver, pool))
 
 
-def _checkout(lease: Lease, pool: Pool, finder: Finder, *, ends: bool) -> Any:
+def _checkout(lease: Lease, pool: Pool, finder: Finder) -> Any:
     def on_close() -> None:
-        lease.checkouts -= 1
-        if ends:
-            lease.end()
+        _leave(lease)
 
     lease.checkouts += 1
     shields = _LeasePool(
@@ -150,8 +165,9 @@ def _make(context: MirrorContext, driver: Driver, pool: Pool) -> Lease:
 
 def _make_in_berth(context: MirrorContext, driver: Driver, pool: Pool, berths: Berths) -> Lease:
     try:
-        _require_fresh_connections(driver, pool)
-        lease = _open(context, driver, pool)
+        with admitted():  # the guards of the drivers themselves have nothing to say about it
+            _require_fresh_connections(driver, pool)
+            lease = _open(context, driver, pool)
     except EffectRefusedError:
         raise
     except Exception as error:
@@ -173,6 +189,8 @@ def _open(context: MirrorContext, driver: Driver, pool: Pool) -> Lease:
     def arm(connection: Any, _: Any) -> None:
         if isinstance(driver, Pysqlite):
             fuses.append(driver.in_own_thread(connection, SqliteFuse, driver.raw(connection)))
+        else:
+            mark_leased(driver.own(connection))
         driver.only_read(connection)
 
     event.listen(physical, "connect", arm, insert=True)
@@ -188,6 +206,7 @@ def _open(context: MirrorContext, driver: Driver, pool: Pool) -> Lease:
     return lease
 
 
+_FRESH: Final = ("sqlalchemy.engine.create", "mirrorproof.guards.direct.lending")
 _complaints: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 """What is wrong with a pool's `creator`, if anything. Each is tried once: that costs connections."""
 
@@ -196,7 +215,7 @@ def _require_fresh_connections(driver: Driver, pool: Pool) -> None:
     """Refuse a `creator` whose connections are not its caller's alone."""
     creator = pool._creator
     listening = getattr(getattr(pool._dialect, "dispatch", None), "do_connect", ())
-    if creator.__module__ == "sqlalchemy.engine.create" and not listening:
+    if creator.__module__ in _FRESH and not listening:
         return
     if pool not in _complaints:
         _complaints[pool] = _try_creator(driver, pool)

@@ -1,0 +1,83 @@
+"""The asyncpg guard: `asyncpg.connect` and its pool.
+
+Knows where asyncpg connects, runs statements and pools. Must not know leases.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mirrorproof.context import admitted
+from mirrorproof.guards import Guard
+from mirrorproof.guards.direct.lending import borrower, is_shield, lend_async, refuse_stray
+
+__all__ = ["AsyncpgGuard"]
+
+_RUNS = ("execute", "_do_execute", "_executemany", "_copy_in", "_copy_out", "_prepare")
+
+
+class AsyncpgGuard(Guard):
+    """Guards asyncpg."""
+
+    name = "asyncpg"
+    module = "asyncpg"
+    distribution = "asyncpg"
+    tested = ("0.32", "0.32")
+    covers = "asyncpg.connect and Pool.acquire, with the pool's own execute and fetch: a request lease"
+
+    def install(self) -> None:
+        import asyncpg
+        from asyncpg import connection, pool, prepared_stmt
+
+        self.wrap(connection, "connect", _connect)
+        self.replace(asyncpg, "connect", connection.connect)
+        self.wrap(pool.Pool, "_acquire", _acquire)
+        self.wrap(pool.Pool, "release", _release)
+        self.wrap(pool.Pool, "_get_new_connection", _pool_connect)
+        for name in _RUNS:
+            self.wrap(connection.Connection, name, _run)
+        self.wrap(prepared_stmt.PreparedStatement, "_PreparedStatement__do_execute", _run_prepared)
+
+
+async def _connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    context = borrower()
+    if context is None:
+        return await wrapped(*args, **kwargs)
+    return await lend_async(context, "asyncpg", wrapped, args, kwargs)
+
+
+async def _acquire(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    from asyncpg import connection
+
+    context = borrower()
+    if context is None:
+        return await wrapped(*args, **kwargs)
+    connect = connection.connect
+    shield = await lend_async(
+        context, "asyncpg", connect, tuple(instance._connect_args), instance._connect_kwargs
+    )
+    if instance._init is not None:
+        await instance._init(shield)
+    if instance._setup is not None:
+        await instance._setup(shield)
+    return shield
+
+
+async def _release(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    connection = args[0] if args else kwargs["connection"]
+    return await (connection.close() if is_shield(connection) else wrapped(*args, **kwargs))
+
+
+async def _pool_connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    with admitted():
+        return await wrapped(*args, **kwargs)
+
+
+def _run(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    refuse_stray(instance, str(args[0]) if args else "a statement")
+    return wrapped(*args, **kwargs)
+
+
+def _run_prepared(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    refuse_stray(instance._connection, "a prepared statement")
+    return wrapped(*args, **kwargs)

@@ -1,0 +1,108 @@
+"""Lending: a shield on a lease in the place of a driver's own connection.
+
+Theory of operation. A mirrored request that asks a driver, or its pool, for a connection gets a shield;
+equal arguments of `connect` share one lease for each request, so that it sees its own writes. A connection
+that was opened before the request, or by a way that is not wrapped, is *stray*: what runs on it would last,
+so it is refused. Leases' own connections are known by a set of weak references.
+
+Knows SQLAlchemy's dialects of the drivers. Must not know any driver's interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from threading import Lock
+from typing import Any, Final
+
+from mirrorproof.context import Action, MirrorContext, current
+from mirrorproof.errors import EffectRefusedError
+from mirrorproof.exchange import Outcome
+from mirrorproof.guards.sql.leased import is_leased
+from mirrorproof.ledger import digest_of
+
+__all__ = ["borrower", "is_shield", "lend", "lend_async", "refuse_stray"]
+
+_CONNECTION: Final = "sql.connection"
+_MAX_POOLS: Final = 64
+_pools: dict[Any, Any] = {}
+_lock: Final = Lock()
+
+
+def borrower() -> MirrorContext | None:
+    """The current context, if a connection that it asks for has to be a lease's."""
+    context = current()
+    if context is None or context.action(_CONNECTION) in (Action.EXECUTE, Action.OBSERVE):
+        return None
+    return context
+
+
+def lend(context: MirrorContext, dialect: str, connect: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """A shield. `connect(*args, **kwargs)` is the driver's real one, `dialect` SQLAlchemy's name for it.
+
+    Raises `EffectRefusedError` where no lease can be made, `LateEffectError` after the request.
+    """
+    if find_spec("sqlalchemy") is None:
+        raise EffectRefusedError(
+            "mirrorproof needs SQLAlchemy to make a PostgreSQL connection harmless; install "
+            f"mirrorproof[{dialect.partition('_')[0]}], or give this service an own database"
+        )
+    from mirrorproof.guards.sqlalchemy.granting import borrow
+
+    return borrow(context, _pool(dialect, connect, args, kwargs), lambda: datetime.now(UTC))
+
+
+async def lend_async(
+    context: MirrorContext, dialect: str, connect: Callable[..., Any], args: Any, kwargs: Any
+) -> Any:
+    """The same for a driver of asyncio: its own connection behind a shield."""
+    if find_spec("sqlalchemy") is None:
+        lend(context, dialect, connect, args, kwargs)
+    from sqlalchemy.util.concurrency import greenlet_spawn
+
+    shield = await greenlet_spawn(lend, context, dialect, connect, args, kwargs)
+    return shield.driver_connection
+
+
+def is_shield(connection: Any) -> bool:
+    """Whether it is one of ours: a shield says that its class is the driver's."""
+    return hasattr(type(connection), "shield_of")
+
+
+def refuse_stray(connection: Any, what: str) -> None:
+    """Raise `EffectRefusedError` where a mirrored request uses a connection that is no lease's."""
+    context = borrower()
+    if context is None or is_leased(connection):
+        return
+    summary = f"{what[:200]} on a connection from outside the request"
+    context.record(_CONNECTION, "postgresql", summary, digest_of(_CONNECTION, "", summary), Outcome.BLOCKED)
+    raise EffectRefusedError(
+        "a mirrored request used a database connection that was opened outside of it; open it inside, or "
+        "take it from the driver's pool"
+    )
+
+
+def _pool(dialect: str, connect: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """A pool for a lease's connections, the same one for equal arguments: leases are counted by it."""
+    key = (dialect, repr(args), repr(sorted(kwargs.items(), key=str)))
+    with _lock:
+        found = _pools.get(key)
+        if found is None:
+            if len(_pools) >= _MAX_POOLS:
+                _pools.clear()
+            found = _pools[key] = _make_pool(dialect, connect, args, kwargs)
+        return found
+
+
+def _make_pool(name: str, connect: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    from sqlalchemy.dialects import registry
+    from sqlalchemy.pool import NullPool
+
+    kind: Any = registry.load(f"postgresql.{name}")
+    dialect = kind(dbapi=kind.import_dbapi())
+    if dialect.is_async:
+        return NullPool(
+            lambda: dialect.loaded_dbapi.connect(*args, async_creator_fn=connect, **kwargs), dialect=dialect
+        )
+    return NullPool(lambda: connect(*args, **kwargs), dialect=dialect)

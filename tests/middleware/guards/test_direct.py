@@ -1,0 +1,135 @@
+"""PostgreSQL's drivers used directly: what the matrix does not say."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import psycopg
+import psycopg2
+import psycopg2.extensions
+import psycopg2.extras
+import pytest
+
+from mirrorproof import Settings, install_guards, uninstall_guards
+from mirrorproof.context import MirrorContext, entered, set_process_context
+from mirrorproof.decision import Decision, Mode
+from mirrorproof.errors import EffectRefusedError
+
+INSERT = "INSERT INTO strays VALUES ('x')"
+
+
+@pytest.fixture
+def url(postgres_url: str) -> Iterator[str]:
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute("CREATE TABLE strays (note text)")
+        install_guards()
+        yield postgres_url
+        uninstall_guards()
+        admin.execute("DROP TABLE strays")
+
+
+def rows(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        return connection.execute("SELECT count(*) FROM strays").fetchone()[0]  # type: ignore[index]
+
+
+def mirrored() -> Any:
+    return entered(MirrorContext(Decision(Mode.DRY_RUN)))
+
+
+def test_a_psycopg_connection_from_before_the_request_is_refused(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection, connection.cursor() as kept:
+        with mirrored() as context:
+            for run in (connection.execute, kept.execute, lambda sql: kept.executemany(sql, [(), ()])):
+                with pytest.raises(EffectRefusedError, match="opened outside"):
+                    run(INSERT)
+            assert {effect.outcome for effect in context.ledger} == {"blocked"}
+        assert rows(url) == 0
+        connection.execute(INSERT)
+    assert rows(url) == 1
+
+
+def test_a_psycopg2_connection_or_cursor_from_before_the_request_is_refused(url: str) -> None:
+    connection = psycopg2.connect(url)
+    kept = connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor)
+    kept.execute(INSERT)  # a live request's, not committed yet
+    with mirrored():
+        with pytest.raises(EffectRefusedError, match="opened outside"):
+            kept.execute(INSERT)
+        with pytest.raises(EffectRefusedError, match="opened outside"):
+            connection.cursor().execute(INSERT)
+        with pytest.raises(EffectRefusedError, match="opened outside"):
+            connection.commit()
+    connection.commit()
+    connection.close()
+    assert rows(url) == 1
+
+
+def test_live_psycopg2_connections_and_cursors_are_of_the_classes_that_were_asked_for(url: str) -> None:
+    class Own(psycopg2.extensions.connection):
+        pass
+
+    connection = psycopg2.connect(url, connection_factory=Own, cursor_factory=psycopg2.extras.DictCursor)
+    assert isinstance(connection, Own)
+    assert isinstance(connection.cursor(), psycopg2.extras.DictCursor)
+    assert isinstance(connection.cursor("named"), psycopg2.extras.DictCursor)
+    assert isinstance(connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor),
+                      psycopg2.extras.RealDictCursor)  # fmt: skip
+    connection.close()
+
+
+def test_an_asyncpg_connection_or_prepared_statement_from_before_the_request_is_refused(url: str) -> None:
+    async def main() -> None:
+        connection = await asyncpg.connect(url)
+        prepared = await connection.prepare(INSERT)
+        with mirrored():
+            for run in (
+                lambda: connection.execute(INSERT),
+                lambda: connection.fetch(INSERT),
+                lambda: connection.executemany("INSERT INTO strays VALUES ($1)", [("a",)]),
+                lambda: connection.copy_records_to_table("strays", records=[("a",)]),
+                prepared.fetch,
+            ):
+                with pytest.raises(EffectRefusedError, match="opened outside"):
+                    await run()
+        await connection.execute(INSERT)
+        await connection.close()
+
+    asyncio.run(main())
+    assert rows(url) == 1
+
+
+def test_connections_with_equal_arguments_share_a_request_s_writes(url: str) -> None:
+    with mirrored() as context:
+        with psycopg.connect(url) as first:
+            first.execute(INSERT)
+        with psycopg.connect(url) as second:
+            assert second.execute("SELECT count(*) FROM strays").fetchone() == (1,)
+        context.end()
+    assert rows(url) == 0
+
+
+def test_a_shadow_process_s_pools_open_at_start_up_and_nothing_is_written(url: str) -> None:
+    from psycopg_pool import ConnectionPool
+
+    set_process_context(Settings.load(env={}, role="shadow"))
+    with ConnectionPool(url, min_size=1, max_size=1) as pool:
+        pool.wait(20)
+        with pool.connection() as connection:
+            connection.execute(INSERT)
+    set_process_context(None)
+    assert rows(url) == 0
+
+
+def test_an_asyncpg_pool_of_a_shadow_process_opens_at_start_up_and_nothing_is_written(url: str) -> None:
+    async def main() -> None:
+        async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool:
+            await pool.execute(INSERT)
+
+    set_process_context(Settings.load(env={}, role="shadow"))
+    asyncio.run(main())
+    set_process_context(None)
+    assert rows(url) == 0

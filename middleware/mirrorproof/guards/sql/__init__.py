@@ -3,6 +3,7 @@
     leased        which of a driver's connections are leases'
     lease         one physical connection: its transaction, its state, its end
     fuse          why the lease cannot commit
+    watch         the yield watchdog: lets go what others wait for
     checkout      one checkout's statements; transactions: its begin, commit and rollback;
                   levels: the savepoints behind them
     shield        the DBAPI connection that the application sees; cursors; driver_shield: the async

@@ -40,6 +40,8 @@ IDLE_LIMIT_S: Final = 1.0
 SQLITE_BUSY_LIMIT_S: Final = 0.25
 """Seconds that a statement waits for another's lock on the file."""
 
+BACKEND: Final = "pg_catalog.pg_backend_pid(), (extract(epoch FROM now()) * 1000000)::bigint"
+"""What the watchdog knows the lease's transaction by: its backend, its start in microseconds."""
 LIFT: Final = "SET TRANSACTION READ WRITE"
 """Comes first of all: PostgreSQL takes it before any query only."""
 
@@ -69,9 +71,9 @@ END $mirrorproof$"""
 
 
 def postgres_setup(read_only: bool) -> list[str]:
-    """What the lease's transaction starts with."""
+    """What the lease's transaction starts with. The first answers `BACKEND`."""
     limits = (
-        f"SELECT set_config('lock_timeout', '{LOCK_LIMIT_S * 1000:.0f}ms', true), "
+        f"SELECT {BACKEND}, set_config('lock_timeout', '{LOCK_LIMIT_S * 1000:.0f}ms', true), "
         f"set_config('idle_in_transaction_session_timeout', '{IDLE_LIMIT_S * 1000:.0f}ms', true)"
     )
     return [limits, _FUSE] + (["SET TRANSACTION READ ONLY"] if read_only else [])

@@ -40,6 +40,7 @@ __all__ = ["Lease"]
 
 _log = logging.getLogger("mirrorproof")
 _END_PATIENCE_S = 0.05
+_LET_GO = "the mirrored request's transaction was ended so that others need not wait"
 # PostgreSQL's SQLSTATEs for: lock not available, deadlock, idle in transaction, ended by an administrator.
 _YIELD_STATES = frozenset({"55P03", "40P01", "25P03", "57P01"})
 
@@ -59,6 +60,8 @@ class Lease:
         self.prepared: dict[str, Any] = {}
         self.turn = turn_for(driver.is_async, self._after_turn)
         self.dirty = False
+        self.backend = (0, 0)
+        """PostgreSQL: the backend's process id, and when its transaction began."""
         self.checkouts = 0
         self.on_closed: Callable[[], None] = lambda: None
         self._loop = asyncio.get_running_loop() if driver.is_async else None
@@ -85,19 +88,22 @@ class Lease:
         # that one ever lost, the next would not write.
         driver, standby = self.driver, False
         if driver.only_reads(self.connection) or not driver.in_transaction(self.connection):
-            standby = self._ask("SELECT pg_catalog.pg_is_in_recovery()")
+            (standby,) = self._ask("SELECT pg_catalog.pg_is_in_recovery()")
             driver.settle(self.connection)
         driver.hold_open(self.connection)
         if driver.only_reads(self.connection) and not standby:
             self.run(LIFT)
-        for statement in postgres_setup(self.context.mode is Mode.READ_ONLY):
+        first, *others = postgres_setup(self.context.mode is Mode.READ_ONLY)
+        pid, began, *_ = self._ask(first)
+        self.backend = (int(pid), int(began))
+        for statement in others:
             self.run(statement)
 
-    def _ask(self, question: str) -> bool:
+    def _ask(self, question: str) -> Any:
         cursor = self.connection.cursor()
         try:
             cursor.execute(question)
-            return bool(cursor.fetchone()[0])
+            return cursor.fetchone()
         finally:
             cursor.close()
 
@@ -180,6 +186,18 @@ class Lease:
         """Our own statement failed."""
         self._broken = self._broken or f"the mirrored request's transaction was given up after {error!r}"
 
+    def lost(self) -> bool:
+        """Whether the server has ended the connection."""
+        gone = self.driver.closed(self.connection)
+        if gone:
+            self._lose()
+        return gone
+
+    def let_go(self) -> None:
+        """The watchdog has ended the backend. From any thread."""
+        self._broken = self._broken or _LET_GO
+        self.context.give_up()
+
     def judge(self, error: BaseException) -> None:
         """Look at the connection after an application's statement failed."""
         state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
@@ -192,7 +210,7 @@ class Lease:
     def _lose(self) -> None:
         if self.driver.closed(self.connection):
             self.context.give_up()
-            self._broken = "the mirrored request's transaction was ended so that others need not wait"
+            self._broken = _LET_GO
         else:
             self._broken = "the mirrored request's transaction ended by a way that mirrorproof does not know"
 

@@ -99,7 +99,11 @@ class Transactions:
         level = level or self.level
         if level is None or not self.lease.stands():
             return
-        self.lease.steer(self.lease.levels.rollback(level, keep=keep, force=self._failed))
+        try:
+            self.lease.steer(self.lease.levels.rollback(level, keep=keep, force=self._failed))
+        except Exception:
+            if not self.lease.lost():  # a connection that is gone has rolled back
+                raise
         self._failed = False
         self.lease.levels.lost.discard(self)
         self.lease.refresh()

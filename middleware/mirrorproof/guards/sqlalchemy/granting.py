@@ -35,6 +35,7 @@ from mirrorproof.guards.sql.lease import Lease
 from mirrorproof.guards.sql.leased import mark_leased
 from mirrorproof.guards.sql.shield import ShieldConnection
 from mirrorproof.guards.sql.turn import turn_for
+from mirrorproof.guards.sql.watch import watchdog_of
 from mirrorproof.guards.sqlalchemy.berths import Berths, berths_of
 from mirrorproof.ledger import digest_of
 
@@ -177,9 +178,28 @@ def _make_in_berth(context: MirrorContext, driver: Driver, pool: Pool, berths: B
             f"{error}"
         ) from error
     lease.on_closed = berths.leave
+    if driver.postgres and context.settings.yield_poll_ms:
+        _watch(lease, pool, berths)
     if context.in_request:
         context.on_end(lease.end)
     return lease
+
+
+def _watch(lease: Lease, pool: Pool, berths: Berths) -> None:
+    watchdog = watchdog_of(pool._dialect)
+
+    def on_closed() -> None:
+        watchdog.leave(lease)
+        berths.leave()
+
+    def connect() -> Any:
+        dialect: Any = pool._dialect
+        connection: Any = pool._invoke_creator(None)  # type: ignore[arg-type]
+        dialect.set_isolation_level(connection, "AUTOCOMMIT")
+        return connection
+
+    lease.on_closed = on_closed
+    watchdog.watch(lease, connect)
 
 
 def _open(context: MirrorContext, driver: Driver, pool: Pool) -> Lease:

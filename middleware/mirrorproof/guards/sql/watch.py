@@ -1,0 +1,163 @@
+"""The yield watchdog: what a mirrored request holds in PostgreSQL is let go as soon as others wait for it.
+
+Theory of operation. A lease's transaction takes locks, and a live request that meets one waits until the
+lease ends: time limits on the lease do not help it. So while leases stand, one thread for each engine asks
+the server every few milliseconds who waits, over one connection of its own, and ends the backends of those
+leases that are in the way; their requests count as yielded. Only `pg_locks` shows the waits of other roles.
+A lease is known by its backend and its transaction's start: behind a pooler the same backend may serve a
+live request a moment later, and is left alone then.
+
+The thread belongs to no request. It ends when there was no lease for a while, and where it fails leases
+are left with their time limits (`guards.sql.fuse`).
+
+Knows PostgreSQL's locks. Must not know pools: `connect` makes a connection that commits by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable
+from threading import Condition, Lock, Thread
+from time import sleep
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from sqlalchemy.util.concurrency import greenlet_spawn
+
+from mirrorproof.context import detached, own_traffic
+from mirrorproof.failsafe import failsafe
+from mirrorproof.guards.sql.lease import Lease
+
+__all__ = ["Watchdog", "let_go", "watchdog_of"]
+
+Connect = Callable[[], Any]
+
+IDLE_S: Final = 5.0
+"""Seconds that the thread and its connection stay when there is no lease."""
+RETRY_S: Final = 5.0
+"""Seconds after a failure in which nothing is watched."""
+
+# Waits of leases for each other are none of v1's: the lock timeout ends them.
+_LET_GO: Final = """WITH
+  ours(pid, began) AS (VALUES {ours}),
+  waiting AS MATERIALIZED (
+    SELECT DISTINCT l.pid FROM pg_catalog.pg_locks l
+     WHERE NOT l.granted AND l.pid NOT IN (SELECT pid FROM ours)),
+  blocking AS (
+    SELECT DISTINCT b.pid
+      FROM waiting w, LATERAL pg_catalog.unnest(pg_catalog.pg_blocking_pids(w.pid)) b(pid))
+SELECT o.pid, pg_catalog.pg_terminate_backend(o.pid)
+  FROM ours o JOIN blocking USING (pid), LATERAL pg_catalog.pg_stat_get_activity(o.pid) a
+ WHERE (extract(epoch FROM a.xact_start) * 1000000)::bigint = o.began"""
+
+
+class Watchdog:
+    """Watches the leases of one engine. Holds no pool, only the thread does while it runs."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._leases: set[Lease] = set()
+        self._thread: Thread | None = None
+
+    def watch(self, lease: Lease, connect: Connect) -> None:
+        """Watch over a lease until `leave`. Never raises: a lease without a watchdog has its time limits."""
+        failsafe("watch over mirrored requests' locks", lease.context.counters, self._watch, lease, connect)
+
+    def _watch(self, lease: Lease, connect: Connect) -> None:
+        with self._changed:
+            self._leases.add(lease)
+            self._changed.notify()
+            if self._thread is None:
+                with detached():
+                    self._thread = Thread(
+                        target=self._run, args=(connect, lease.driver.is_async), name="mirrorproof-watchdog",
+                        daemon=True,
+                    )  # fmt: skip
+                    self._thread.start()
+
+    def leave(self, lease: Lease) -> None:
+        """The lease has ended."""
+        with self._changed:
+            self._leases.discard(lease)
+
+    # -- in the thread
+
+    def _run(self, connect: Connect, is_async: bool) -> None:
+        with own_traffic():
+            if is_async:  # a loop of its own, which nothing else runs on: blocking it is no harm
+                asyncio.run(greenlet_spawn(self._rounds, connect))
+            else:
+                self._rounds(connect)
+
+    def _rounds(self, connect: Connect) -> None:
+        connection: Any = None
+        while leases := self._standing():
+            settings, counters = leases[0].context.settings, leases[0].context.counters
+            if connection is None:
+                connection = failsafe("connect to watch over locks", counters, connect)
+            found = connection and failsafe("watch over locks", counters, self._let_go, connection)
+            if found is None:
+                _close(connection)
+                connection = None
+            for lease in found or ():
+                lease.let_go()
+            sleep(settings.yield_poll_ms / 1000 if connection else RETRY_S)
+        _close(connection)
+
+    def _standing(self) -> list[Lease]:
+        """The leases, waiting for one; empty when the thread is to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._leases, IDLE_S)
+            if not self._leases:
+                self._thread = None
+            return list(self._leases)
+
+    def _let_go(self, connection: Any) -> list[Lease]:
+        with self._changed:  # connecting took a while
+            leases = list(self._leases)
+        return let_go(connection, leases) if leases else []
+
+
+def let_go(connection: Any, leases: Iterable[Lease]) -> list[Lease]:
+    """End the backends that others wait for; the leases that they were."""
+    by_backend = {lease.backend[0]: lease for lease in leases}
+    ours = ", ".join("({}, {}::bigint)".format(*lease.backend) for lease in by_backend.values())
+    cursor = connection.cursor()
+    try:
+        cursor.execute(_LET_GO.format(ours=ours))
+        return [by_backend[pid] for pid, ended in cursor.fetchall() if ended]
+    finally:
+        cursor.close()
+
+
+def _close(connection: Any) -> None:
+    if connection is not None:
+        try:
+            connection.close()
+        except Exception:
+            return
+
+
+_watchdogs: WeakKeyDictionary[Any, Watchdog] = WeakKeyDictionary()
+_lock = Lock()
+
+
+def watchdog_of(engine: Any) -> Watchdog:
+    """The watchdog of an engine, or of whatever stands for one; made when it is first asked for."""
+    with _lock:
+        found = _watchdogs.get(engine)
+        if found is None:
+            found = _watchdogs[engine] = Watchdog()
+        return found
+
+
+def _start_afresh() -> None:
+    """In a forked process, which has neither the threads nor the right to their connections."""
+    global _lock  # noqa: PLW0603 - it may have been held when the process forked
+    _lock = Lock()
+    _watchdogs.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_afresh)

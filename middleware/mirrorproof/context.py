@@ -32,9 +32,11 @@ __all__ = [
     "Ruling",
     "admitted",
     "carry",
+    "connecting",
     "current",
     "detached",
     "entered",
+    "in_admitted_call",
     "inside_effect",
     "is_mirrored",
     "own_traffic",
@@ -219,7 +221,7 @@ class _ProcessContext(MirrorContext):
 _current: Final[ContextVar[MirrorContext | None]] = ContextVar("mirrorproof_current", default=None)
 _own_traffic: Final[ContextVar[bool]] = ContextVar("mirrorproof_own_traffic", default=False)
 _inside_effect: Final[ContextVar[bool]] = ContextVar("mirrorproof_inside_effect", default=False)
-_admitted: Final[ContextVar[ref[Any] | None]] = ContextVar("mirrorproof_admitted", default=None)
+_admitted: Final[ContextVar[admitted | None]] = ContextVar("mirrorproof_admitted", default=None)
 _process_context: MirrorContext | None = None
 
 
@@ -257,16 +259,17 @@ class entered:  # noqa: N801 - reads as a verb in `with entered(context):`
 
 def carry(function: Callable[P, T]) -> Callable[P, T]:
     """`function`, to run elsewhere as a part of the request served here; as it is outside requests."""
-    context, inside = _current.get(), _inside_effect.get()
+    context, inside, call = _current.get(), _inside_effect.get(), _admitted.get()
     if context is None:
         return function
 
     def carried(*args: P.args, **kwargs: P.kwargs) -> T:
-        token = _inside_effect.set(inside)
+        token, call_token = _inside_effect.set(inside), _admitted.set(call)
         try:
             with entered(context):
                 return function(*args, **kwargs)
         finally:
+            _admitted.reset(call_token)
             _inside_effect.reset(token)
 
     return carried
@@ -310,21 +313,49 @@ class admitted:  # noqa: N801 - reads as a verb in `with admitted():`
     """A guard let this call through: the guards of what the client itself uses let it pass, unrecorded.
 
     Holds in this very task (or thread, where none runs) only. What a client starts meanwhile, and callbacks
-    of the application that inherit its context, are judged by themselves.
+    of the application that inherit its context, are judged by themselves; `in_admitted_call` knows them.
     """
 
-    __slots__ = ("_token",)
+    __slots__ = ("_token", "open", "owner")
+
+    owner: Callable[[], Any]
 
     def __enter__(self) -> None:
-        self._token = _admitted.set(ref(_who_runs()))
+        self.owner = ref(_who_runs())
+        self.open = True
+        self._token = _admitted.set(self)
 
     def __exit__(self, *error: object) -> None:
+        self.open = False
         _admitted.reset(self._token)
 
 
+class connecting(admitted):  # noqa: N801
+    """mirrorproof opens a connection for the application: the last line of defence lets that pass. All
+    other guards judge what happens meanwhile (an application listens) as ever."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        outer = _admitted.get()
+        super().__enter__()
+        self.owner = outer.owner if outer is not None else _nobody
+
+
+def _nobody() -> None:
+    return None
+
+
+def in_admitted_call() -> bool:
+    """Whether a call that a guard let through is under way, here or in the task or thread that started this
+    one: clients connect in tasks and threads of their own."""
+    call = _admitted.get()
+    return call is not None and call.open
+
+
 def _is_admitted() -> bool:
-    owner = _admitted.get()
-    return owner is not None and owner() is _who_runs()
+    call = _admitted.get()
+    return call is not None and call.owner() is _who_runs()
 
 
 def _who_runs() -> Any:

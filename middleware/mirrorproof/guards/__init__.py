@@ -24,9 +24,19 @@ import wrapt
 
 from mirrorproof.guards.acting import Describe, Stub, acting, acting_async
 
-__all__ = ["Guard", "install_guards", "installed_guards", "offered_guards", "uninstall_guards"]
+__all__ = [
+    "Guard",
+    "guarded_packages",
+    "install_guards",
+    "installed_guards",
+    "offered_guards",
+    "uninstall_guards",
+]
 
 ENTRY_POINT_GROUP: Final = "mirrorproof.guards"
+
+# They are around applications, and connect by way of others.
+_AROUND: Final = frozenset({"celery", "django", "sqlalchemy"})
 
 _log = logging.getLogger("mirrorproof")
 _lock = RLock()  # installing may import a client, whose own imports may install another guard
@@ -46,6 +56,10 @@ class Guard(ABC):
     """The client's name on PyPI; empty for the standard library."""
     tested: ClassVar[tuple[str, str]] = ("", "")
     """The lowest and the highest series of versions that the guard was tried with: `("2.31", "2.34")`."""
+
+    connecting: ClassVar[tuple[str, ...]] = ()
+    """Packages beside the client's own whose connections the client's calls go over (Celery's `amqp`). What
+    such a package connects by itself passes the last line of defence, since this guard judges the calls."""
 
     active = False
     """Whether the client is imported and wrapped."""
@@ -178,3 +192,12 @@ def installed_guards() -> dict[str, Guard]:
     """The guards that are installed, by name."""
     with _lock:
         return dict(_installed)
+
+
+def guarded_packages() -> set[str]:
+    """The packages whose connections a guard that is at work judges. Takes no lock: an audit hook asks."""
+    found: set[str] = set()
+    for guard in list(_installed.values()):
+        if guard.active:
+            found.update((guard.module.partition(".")[0], *guard.connecting))
+    return found - _AROUND - sys.stdlib_module_names

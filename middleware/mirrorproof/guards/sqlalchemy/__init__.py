@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mirrorproof.context import current
+from mirrorproof.context import connecting, current
 from mirrorproof.guards import Guard
 
 if TYPE_CHECKING:
@@ -67,6 +67,9 @@ class SQLAlchemyGuard(Guard):
                 return wrapped(*args, **kwargs)
             pool = pool_of(instance)
             granted = None if is_ours(pool) else grant(context, pool, self._now)
-            return wrapped(*args, **kwargs) if granted is None else granted
+            if granted is not None:
+                return granted
+            with connecting():
+                return wrapped(*args, **kwargs)
 
         self.wrap(owner, name, connect)

@@ -1,0 +1,282 @@
+"""The last line of defence: a mirrored request's ways out that no other guard covers.
+
+Theory of operation. Python tells an audit hook of every socket that is connected, every file that is opened
+and every process that is started, before it happens, and the hook may veto. So one hook looks up what is
+current: nothing mirrored, nothing to do. What a guard let through (`admitted`, the tasks and threads that
+the call uses included) and what a guarded client connects by itself passes, as do a process's own ways:
+byte code, temporary files, standard streams, log files, name resolution. All else is stopped.
+
+It sees what goes through Python's own socket, os, subprocess and sqlite3. It does not see what a library in
+C opens by itself (libpq, librdkafka, gRPC, uvloop's streams), nor what is sent on a connection or written
+to a file that was opened before the request.
+
+Knows audit events. Must not know any client.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from threading import local
+from types import FrameType
+from typing import Any, Final, NamedTuple
+
+from mirrorproof.context import Action, MirrorContext, current, in_admitted_call
+from mirrorproof.decision import Mode
+from mirrorproof.errors import UnguardedError
+from mirrorproof.exchange import Outcome
+from mirrorproof.guards import Guard, guarded_packages
+from mirrorproof.ledger import digest_of
+from mirrorproof.rulings import Where
+from mirrorproof.settings import Unguarded
+
+__all__ = ["FILE", "KILL", "PROCESS", "SOCKET", "SQLITE", "UnguardedGuard", "stop"]
+
+SOCKET: Final = "socket.connect"
+FILE: Final = "file.write"
+PROCESS: Final = "process.start"
+KILL: Final = "process.kill"
+SQLITE: Final = "sql.connection"
+
+_WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
+_DEVICES: Final = ("/dev/null", "/dev/std", "/dev/tty", "/dev/pts/", "/dev/fd/", "/dev/log", "/proc/self/")
+_LOG_SOCKETS: Final = ("/dev/log", "/run/systemd/journal/")
+_DNS: Final = 53
+# What a client's frames may go through on their way to a socket.
+_PASSED_THROUGH: Final = frozenset({"anyio", "sniffio", "aiohappyeyeballs", "wrapt", "mirrorproof"})
+# What the standard library asks the machine for.
+_ASKING: Final = frozenset({"platform", "ctypes.util", "uuid"})
+
+
+class _Way(NamedTuple):
+    """A way out: kind of effect, and what the ledger and `unguarded_allow` call it."""
+
+    kind: str
+    target: str
+    host: str | None = None
+
+
+class UnguardedGuard(Guard):
+    """Guards what no other guard does."""
+
+    name = "unguarded"
+    module = "sys"
+    covers = (
+        "whatever has no guard of its own: sockets that are connected, files that are written, "
+        "processes that are started, through Python's own socket, os, subprocess and sqlite3"
+    )
+
+    def install(self) -> None:
+        _state.temporary = (*{os.path.realpath(tempfile.gettempdir()), "/tmp"},)  # noqa: S108
+        if not _state.hooked:
+            _state.hooked = True
+            sys.addaudithook(_hook)  # for ever: there is no way to take one out
+        _state.on = True
+
+    def uninstall(self) -> None:
+        super().uninstall()
+        _state.on = False
+
+
+class _State:
+    on = False
+    hooked = False
+    temporary: tuple[str, ...] = ()
+
+
+_state: Final = _State()
+_here: Final = local()
+
+
+def _hook(event: str, args: tuple[Any, ...]) -> None:
+    if event not in _WATCHED or not _state.on:
+        return
+    context = current()
+    if context is None or not context.mirrored or context.mode is Mode.OBSERVE:
+        return
+    if getattr(_here, "busy", False):  # what judging does itself
+        return
+    _here.busy = True
+    try:
+        _judge(context, event, args)
+    finally:
+        _here.busy = False
+
+
+def _judge(context: MirrorContext, event: str, args: tuple[Any, ...]) -> None:
+    try:
+        way = _WATCHED[event](context, *args)
+    except Exception as error:
+        raise UnguardedError(f"mirrorproof does not understand {event}{args!r}: {error!r}") from error
+    if way is not None and not (way.kind == SOCKET and _is_a_clients_own()):
+        stop(context, way.kind, way.target, way.host)
+
+
+def stop(context: MirrorContext, kind: str, target: str, host: str | None = None) -> None:
+    """Raise, unless settings or rules let this way out pass; written into the ledger either way.
+
+    Raises `UnguardedError`, or `LateEffectError` after the response's end.
+    """
+    settings = context.settings
+    if in_admitted_call() or settings.unguarded is Unguarded.OFF:
+        return
+    if any(fnmatchcase(target, allowed) for allowed in settings.unguarded_allow):
+        return
+    action = context.action(kind, target, Where(host=host))
+    if action is Action.EXECUTE:
+        return
+    caller = _caller()
+    words = (kind, target, f"{target}, reached by {caller}", digest_of(kind, target, None))
+    if action is Action.OBSERVE or settings.unguarded is Unguarded.RECORD:
+        context.record(*words, Outcome.EXECUTED)
+        return
+    words = (kind, target, f"{target}, reached by {caller}, stopped by the guard `unguarded`", words[3])
+    if context.ended:
+        context.refuse(*words)
+    context.record(*words, Outcome.BLOCKED)
+    raise UnguardedError(
+        f"{target}: no guard covers this way out, which {caller} took, so a mirrored request may not take "
+        "it; to let it pass, list it in MIRRORPROOF_UNGUARDED_ALLOW"
+    )
+
+
+# -- who is it
+
+
+def _caller() -> str:
+    """The innermost function that is not the standard library's or ours."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "?")
+        package = name.partition(".")[0]
+        if package == "__main__" or package not in _PASSED_THROUGH | sys.stdlib_module_names:
+            return f"{name}.{frame.f_code.co_name}"
+        frame = frame.f_back
+    return "the standard library"
+
+
+def _is_a_clients_own() -> bool:
+    """Whether a guarded client connects: what it then sends, its guard judges."""
+    package = _caller().partition(".")[0]
+    return package in guarded_packages()
+
+
+def _called_by(modules: frozenset[str]) -> bool:
+    """Whether the innermost module outside of those that open files and processes is one of `modules`."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "?")
+        if name.partition(".")[0] not in {"mirrorproof", "os", "io", "subprocess", "shutil", "codecs", "_io"}:
+            return name in modules
+        frame = frame.f_back
+    return False
+
+
+# -- what is it
+
+
+def _opened(_: MirrorContext, path: Any, mode: Any, flags: int) -> _Way | None:
+    return _file(path) if flags & _WRITING else None
+
+
+def _changed(_: MirrorContext, path: Any, *more: Any) -> _Way | None:
+    return _file(path, more[-1] if more else None)
+
+
+def _truncated(_: MirrorContext, path: Any, *more: Any) -> _Way | None:
+    return _file(path)
+
+
+def _attributed(_: MirrorContext, path: Any, *more: Any) -> _Way | None:
+    return _file(path)
+
+
+def _made(_: MirrorContext, source: Any, made: Any, *more: Any) -> _Way | None:
+    return _file(made, more[-1] if more else None)
+
+
+def _renamed(
+    _: MirrorContext, source: Any, made: Any, source_in: Any = None, made_in: Any = None
+) -> _Way | None:
+    return _file(source, source_in) or _file(made, made_in)
+
+
+def _file(path: Any, folder: Any = None) -> _Way | None:
+    """A file that would be changed, or `None` for one that is a process's own."""
+    if isinstance(path, int) or path is None:  # it was opened before
+        return None
+    name = os.fsdecode(path)
+    if isinstance(folder, int) and folder >= 0 and not os.path.isabs(name):
+        name = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), name)
+    if os.path.abspath(name).startswith(_DEVICES):
+        return None
+    name = os.path.realpath(name)
+    if name.startswith(_DEVICES) or ".pyc" in os.path.basename(name) or "__pycache__" in name:
+        return None
+    if any(name == each or name.startswith(each + os.sep) for each in _state.temporary):
+        return None
+    return None if _called_by(frozenset({"logging", "logging.handlers"})) else _Way(FILE, f"file {name}")
+
+
+def _connected(_: MirrorContext, its: socket.socket, address: Any) -> _Way | None:
+    if address is None:  # sendmsg on a connected one
+        return None
+    if isinstance(address, tuple) and len(address) >= 2:
+        host, port = str(address[0]), address[1]
+        if port == _DNS:
+            return None
+        return _Way(SOCKET, f"socket [{host}]:{port}" if ":" in host else f"socket {host}:{port}", host)
+    name = os.fsdecode(address) if isinstance(address, str | bytes) else repr(address)
+    return None if name.startswith(_LOG_SOCKETS) else _Way(SOCKET, f"socket {name}")
+
+
+def _started(_: MirrorContext, program: Any, arguments: Any = None, *more: Any) -> _Way | None:
+    if program is None:
+        first = arguments if isinstance(arguments, str | bytes | os.PathLike) else arguments[0]
+        program = first
+    return None if _called_by(_ASKING) else _Way(PROCESS, f"process {os.fsdecode(program)}")
+
+
+def _spawned_in_terminal(context: MirrorContext, arguments: Any) -> _Way | None:
+    return _started(context, None, arguments)
+
+
+def _killed(context: MirrorContext, process: int, signal: int) -> _Way | None:
+    # Outside requests a server's supervisor looks after its workers.
+    if process == os.getpid() or not signal or not context.in_request:
+        return None
+    return _Way(KILL, f"process {process}")
+
+
+def _database(_: MirrorContext, name: Any) -> _Way | None:
+    if not isinstance(name, str | bytes | os.PathLike):
+        return None
+    text = os.fsdecode(name)
+    if text in ("", ":memory:"):
+        return None
+    if text.startswith("file:"):
+        path, _sep, query = text.removeprefix("file:").partition("?")
+        options = query.split("&")
+        if path == ":memory:" or "mode=memory" in options or "mode=ro" in options or "immutable=1" in options:
+            return None
+        text = path
+    way = _file(text)
+    return way and _Way(SQLITE, way.target)
+
+
+_WATCHED: Final[dict[str, Callable[..., _Way | None]]] = {
+    "open": _opened,
+    "os.remove": _changed, "os.rmdir": _changed, "os.mkdir": _changed, "os.chmod": _changed,
+    "os.chown": _changed, "os.utime": _changed, "os.truncate": _truncated,
+    "os.setxattr": _attributed, "os.removexattr": _attributed,
+    "os.rename": _renamed, "os.link": _made, "os.symlink": _made,
+    "socket.connect": _connected, "socket.sendto": _connected, "socket.sendmsg": _connected,
+    "subprocess.Popen": _started, "os.system": _started, "os.exec": _started, "os.posix_spawn": _started,
+    "os.spawn": lambda context, mode, *more: _started(context, *more), "pty.spawn": _spawned_in_terminal,
+    "os.kill": _killed, "os.killpg": _killed,
+    "sqlite3.connect": _database,
+}  # fmt: skip

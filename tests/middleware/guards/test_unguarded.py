@@ -1,0 +1,340 @@
+"""What no guard covers is stopped in a mirrored request, and only there."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import sqlalchemy as sa
+from clients.http_peer import HttpPeer
+
+from mirrorproof import Settings, current, install_guards, uninstall_guards
+from mirrorproof.context import MirrorContext, admitted, entered, own_traffic, set_process_context
+from mirrorproof.decision import Decision, Mode
+from mirrorproof.errors import EffectRefusedError, LateEffectError, UnguardedError
+from mirrorproof.exchange import Outcome
+from mirrorproof.guards import unguarded
+
+
+@pytest.fixture(autouse=True)
+def guards() -> Iterator[None]:
+    install_guards()
+    yield
+    uninstall_guards()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that does not count as temporary."""
+    monkeypatch.setattr(unguarded._state, "temporary", ("/nowhere",))
+    return tmp_path
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        yield made
+
+
+def context_for(mode: Mode = Mode.DRY_RUN, **settings: Any) -> MirrorContext:
+    return MirrorContext(Decision(mode), settings=Settings.load(env={}, **settings), pair_id="pair-1")
+
+
+def ledger_of(context: MirrorContext) -> list[tuple[str, str, Outcome]]:
+    return [(effect.kind, effect.target, effect.outcome) for effect in context.ledger]
+
+
+# -- what is stopped
+
+
+def copied(folder: Path) -> None:
+    shutil.copy(folder / "a", folder / "b")
+
+
+def sent(_: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as its:
+        its.sendto(b"orders:1|c", ("127.0.0.1", 8125))
+
+
+def sent_as_message(_: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as its:
+        its.sendmsg([b"orders:1|c"], [], 0, ("127.0.0.1", 8125))
+
+
+def connected(_: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as its:
+        its.connect(("127.0.0.1", 8125))
+
+
+def removed_as_tree(folder: Path) -> None:
+    shutil.rmtree(folder / "d")
+
+
+async def run_by_asyncio() -> None:
+    await asyncio.create_subprocess_exec("/bin/true")
+
+
+WAYS: list[tuple[str, str, Callable[[Path], Any]]] = [
+    ("file.write", "file {}/a", lambda folder: (folder / "a").write_text("x")),
+    ("file.write", "file {}/a", lambda folder: io.open(folder / "a", "r+")),  # noqa: SIM115, UP020
+    ("file.write", "file {}/a", lambda folder: os.open(folder / "a", os.O_WRONLY | os.O_APPEND)),
+    ("file.write", "file {}/new", lambda folder: (folder / "new").touch()),
+    ("file.write", "file {}/a", lambda folder: (folder / "a").unlink()),
+    ("file.write", "file {}/a", lambda folder: (folder / "a").rename(folder / "b")),
+    ("file.write", "file {}/a", lambda folder: os.replace("/nowhere/of/mine", folder / "a")),
+    ("file.write", "file {}/e", lambda folder: (folder / "e").mkdir()),
+    ("file.write", "file {}/d", lambda folder: os.rmdir(folder / "d")),
+    ("file.write", "file {}/d/f", removed_as_tree),
+    ("file.write", "file {}/a", lambda folder: os.truncate(folder / "a", 0)),
+    ("file.write", "file {}/a", lambda folder: (folder / "a").chmod(0o600)),
+    ("file.write", "file {}/a", lambda folder: os.utime(folder / "a")),
+    ("file.write", "file {}/b", lambda folder: (folder / "b").symlink_to("a")),
+    ("file.write", "file {}/b", lambda folder: (folder / "b").hardlink_to(folder / "a")),
+    ("file.write", "file {}/b", copied),
+    ("sql.connection", "file {}/shop.db", lambda folder: sqlite3.connect(folder / "shop.db")),
+    ("socket.connect", "socket 127.0.0.1:8125", sent),
+    ("socket.connect", "socket 127.0.0.1:8125", sent_as_message),
+    ("socket.connect", "socket 127.0.0.1:8125", connected),
+    ("process.start", "process /bin/date", lambda _: subprocess.run(["/bin/date"], check=True)),
+    ("process.start", "process /bin/true", lambda _: asyncio.run(run_by_asyncio())),
+    ("process.start", "process date > /dev/null", lambda _: os.system("date > /dev/null")),
+    ("process.start", "process /bin/true", lambda _: os.posix_spawn("/bin/true", ["true"], {})),
+    ("process.kill", "process 1", lambda _: os.kill(1, 15)),
+]
+every_way = pytest.mark.parametrize(("kind", "target", "go"), WAYS)
+
+
+def all_files(folder: Path) -> dict[str, Any]:
+    return {
+        str(each): (each.lstat().st_mode, each.lstat().st_mtime_ns, each.lstat().st_ino)
+        for each in folder.rglob("*")
+    }
+
+
+def prepare(folder: Path) -> dict[str, Any]:
+    (folder / "a").write_text("a")
+    (folder / "d").mkdir()
+    (folder / "d" / "f").touch()
+    return all_files(folder)
+
+
+@every_way
+def test_a_mirrored_requests_way_out_is_stopped_and_named(
+    folder: Path, kind: str, target: str, go: Callable[[Path], Any]
+) -> None:
+    before = prepare(folder)
+    with entered(context_for()) as context, pytest.raises(UnguardedError, match="no guard covers") as raised:
+        go(folder)
+    assert all_files(folder) == before
+    assert __name__ in str(raised.value) or "asyncio" in str(raised.value)
+    assert ledger_of(context)[0] == (kind, target.format(folder), Outcome.BLOCKED)
+    assert "stopped by the guard `unguarded`" in next(iter(context.ledger)).summary
+
+
+def test_let_through_by_name_it_happens(folder: Path, listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    allowed = (f"file {folder}/*", f"socket 127.0.0.1:{port}", "process /bin/true")
+    with entered(context_for(unguarded_allow=allowed)) as context:
+        (folder / "a").write_text("a")
+        (folder / "a").rename(folder / "b")
+        sqlite3.connect(folder / "shop.db").close()
+        socket.create_connection(listener.getsockname()).close()
+        subprocess.run(["/bin/true"], check=True)
+        with pytest.raises(UnguardedError):
+            socket.create_connection(("127.0.0.1", port + 1))
+    assert (folder / "b").exists()
+    assert [outcome for *_, outcome in ledger_of(context)] == [Outcome.BLOCKED]
+
+
+def test_recorded_it_happens_and_is_named(folder: Path) -> None:
+    with entered(context_for(unguarded="record")) as context:
+        (folder / "a").write_text("a")
+    assert (folder / "a").read_text() == "a"
+    assert ledger_of(context) == [("file.write", f"file {folder}/a", Outcome.EXECUTED)]
+
+
+def test_switched_off_it_happens_unseen(folder: Path) -> None:
+    with entered(context_for(unguarded="off")) as context:
+        (folder / "a").write_text("a")
+    assert (folder / "a").exists()
+    assert ledger_of(context) == []
+
+
+def test_a_rule_lets_it_happen_and_it_is_named(folder: Path) -> None:
+    rules = [{"kind": "file.write", "target": f"file {folder}/*", "action": "allow"}]
+    with entered(context_for(effect_rules=rules)) as context:
+        (folder / "a").write_text("a")
+    assert (folder / "a").exists()
+    assert ledger_of(context) == [("file.write", f"file {folder}/a", Outcome.EXECUTED)]
+
+
+def test_after_the_response_it_is_late(folder: Path) -> None:
+    context = context_for()
+    context.end()
+    with entered(context), pytest.raises(LateEffectError):
+        (folder / "a").write_text("a")
+    assert context.late
+    assert not (folder / "a").exists()
+
+
+# -- what passes
+
+
+@pytest.mark.parametrize("mode", [Mode.LIVE, Mode.OBSERVE])
+def test_live_and_observed_requests_are_left_alone(folder: Path, listener: socket.socket, mode: Mode) -> None:
+    with entered(context_for(mode)) as context:
+        (folder / "a").write_text("a")
+        socket.create_connection(listener.getsockname()).close()
+        subprocess.run(["/bin/true"], check=True)
+    assert ledger_of(context) == []
+
+
+def test_uninstalled_the_hook_does_nothing(folder: Path) -> None:
+    uninstall_guards("unguarded")
+    with entered(context_for()):
+        (folder / "a").write_text("a")
+
+
+def test_temporary_files_pass() -> None:
+    with entered(context_for()) as context:
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(b"x")
+        with tempfile.TemporaryDirectory() as made:
+            (Path(made) / "x").mkdir()
+    assert ledger_of(context) == []
+
+
+def test_reading_devices_and_byte_code_pass(folder: Path) -> None:
+    (folder / "a").write_text("a")
+    with entered(context_for()) as context:
+        assert (folder / "a").read_text() == "a"
+        Path("/dev/null").write_text("x")
+        (folder / "module.cpython-311.pyc").write_bytes(b"")
+        sqlite3.connect(":memory:").close()
+    assert ledger_of(context) == []
+
+
+def test_a_log_file_is_written_and_rolled_over(folder: Path) -> None:
+    log = logging.getLogger("test of log files")
+    with entered(context_for()) as context:
+        handler = RotatingFileHandler(folder / "log", maxBytes=1, backupCount=1, delay=True)
+        log.addHandler(handler)
+        log.warning("one")
+        log.warning("two")
+        log.removeHandler(handler)
+        handler.close()
+    assert (folder / "log.1").read_text() == "one\n"
+    assert ledger_of(context) == []
+
+
+def test_names_are_resolved_and_loops_are_made() -> None:
+    async def main() -> None:
+        await asyncio.get_running_loop().getaddrinfo("localhost", 80)
+
+    with entered(context_for()) as context:
+        asyncio.run(main())
+        one, other = socket.socketpair()
+        one.sendall(b"x")
+        one.close()
+        other.close()
+    assert ledger_of(context) == []
+
+
+def test_what_a_guard_admits_passes_with_the_threads_and_tasks_of_its_own(
+    listener: socket.socket,
+) -> None:
+    def connect() -> None:
+        socket.create_connection(listener.getsockname()).close()
+
+    async def main() -> None:
+        async def connect_async() -> None:
+            connect()
+
+        with admitted():
+            connect()
+            await asyncio.create_task(connect_async())
+            await asyncio.to_thread(connect)
+            await asyncio.get_running_loop().run_in_executor(None, connect)
+            thread = threading.Thread(target=connect)
+            thread.start()
+            thread.join()
+            left = asyncio.create_task(connect_async())
+        with pytest.raises(UnguardedError):
+            await left
+
+    with entered(context_for()):
+        asyncio.run(main())
+
+
+async def test_a_guarded_client_reads_through_its_own_connection(http_peer_of_test: HttpPeer) -> None:
+    with entered(context_for()) as context:
+        async with httpx.AsyncClient() as client:
+            assert (await client.get(http_peer_of_test.url + "/orders")).json() == {"real": True}
+        with httpx.Client() as sync:
+            assert sync.get(http_peer_of_test.url + "/orders").json() == {"real": True}
+    assert ledger_of(context) == []
+
+
+@pytest.fixture
+def http_peer_of_test() -> Iterator[HttpPeer]:
+    peer = HttpPeer()
+    yield peer
+    peer.stop()
+
+
+def test_the_lease_opens_its_file_and_the_application_does_not(folder: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{folder}/shop.db")
+    with engine.begin() as connection:
+        connection.execute(sa.text("create table orders (id integer)"))
+    with entered(context_for()) as context:
+        with engine.begin() as connection:
+            connection.execute(sa.text("insert into orders values (1)"))
+        with pytest.raises(EffectRefusedError):
+            sqlite3.connect(folder / "shop.db")
+        context.end()
+    assert [effect.kind for effect in context.ledger] == ["sql.insert", "sql.connection"]
+
+
+def test_mirrorproofs_own_shipping_passes(listener: socket.socket) -> None:
+    with entered(context_for()), own_traffic():
+        socket.create_connection(listener.getsockname()).close()
+
+
+def test_a_shadow_outside_requests_writes_its_files_and_reaches_nobody(
+    folder: Path, listener: socket.socket
+) -> None:
+    set_process_context(Settings.load(env={}, role="shadow"))
+    (folder / "a").write_text("a")
+    with pytest.raises(UnguardedError, match=r"socket 127\.0\.0\.1"):
+        socket.create_connection(listener.getsockname())
+    with pytest.raises(UnguardedError, match=r"shop\.db"):
+        sqlite3.connect(folder / "shop.db")
+    set_process_context(Settings.load(env={}, role="shadow", outside_requests=("socket.*",)))
+    socket.create_connection(listener.getsockname()).close()
+    with pytest.raises(UnguardedError, match="file "):
+        (folder / "a").write_text("b")
+
+
+def test_a_call_that_is_not_understood_is_stopped_when_mirrored_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("odd")
+
+    monkeypatch.setitem(unguarded._WATCHED, "os.system", fail)
+    assert os.system("true") == 0
+    with entered(context_for()), pytest.raises(UnguardedError, match="does not understand"):
+        os.system("true")
+    assert current() is None

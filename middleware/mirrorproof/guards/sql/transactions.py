@@ -116,6 +116,7 @@ class Transactions:
             if self.level is None:
                 self._begin()
                 return ""
+            self._meet_failure()
             alias = f"block {len(self.lease.levels.stack)}"
             self.lease.steer(self.lease.levels.open(self, alias))
             return alias
@@ -150,8 +151,14 @@ class Transactions:
             self._failed = False
             self.lease.steer(self.lease.levels.open(self))
 
+    def _meet_failure(self) -> None:
+        """In a transaction that has failed, PostgreSQL takes no savepoint: let it say so in its own words."""
+        if self._failed:
+            self.lease.run("SAVEPOINT mirrorproof_failed")
+
     def _savepoint(self, statement: Statement) -> None:
         self._begin()
+        self._meet_failure()
         self.lease.steer(self.lease.levels.open(self, statement.name))
 
     def _own(self, statement: Statement) -> Level:
@@ -161,6 +168,7 @@ class Transactions:
         return level
 
     def _release(self, statement: Statement) -> None:
+        self._meet_failure()
         statements, _ = self.lease.levels.release(self._own(statement))
         self.lease.steer(statements)
 

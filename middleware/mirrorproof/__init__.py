@@ -8,10 +8,12 @@ from mirrorproof.context import current, is_mirrored
 from mirrorproof.effects import side_effect
 from mirrorproof.guards import Guard, install_guards, uninstall_guards
 from mirrorproof.settings import Settings
+from mirrorproof.wsgi import MirrorWSGIMiddleware
 
 __all__ = [
     "Guard",
     "MirrorMiddleware",
+    "MirrorWSGIMiddleware",
     "Settings",
     "current",
     "errors",

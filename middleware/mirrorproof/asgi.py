@@ -2,8 +2,7 @@
 
 Theory of operation. For an http request: read the headers once, decide, and then either refuse it or run
 the application with the request's context set. The middleware holds configuration only; each request that
-is mirrored or captured has a `ServedRequest` of its own. The decision and the context are not observing:
-they are made where an error still stops the request.
+is mirrored or captured has a `ServedRequest` of its own. What does not depend on ASGI is in `gate`.
 
 Knows ASGI's scopes. Must not know any framework, guard or the wire format.
 """
@@ -11,26 +10,20 @@ Knows ASGI's scopes. Must not know any framework, guard or the wire format.
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from contextlib import suppress
 from typing import Any
 
 from mirrorproof.asgi_types import ASGIApp, Receive, Scope, Send
-from mirrorproof.context import MirrorContext, entered, set_process_context
-from mirrorproof.counters import Counters
-from mirrorproof.decision import SIGNATURE_HEADER, Arrival, Decision, Mark, Role, decide, read_mark
-from mirrorproof.errors import SettingsError
-from mirrorproof.guards import install_guards
+from mirrorproof.context import MirrorContext, entered
+from mirrorproof.decision import Decision
+from mirrorproof.gate import Gate
 from mirrorproof.head import RequestHead
-from mirrorproof.sampling import sampled
-from mirrorproof.served import DRAIN_S, ServedRequest
+from mirrorproof.observation import DRAIN_S
+from mirrorproof.served import ServedRequest
 from mirrorproof.settings import Settings
 from mirrorproof.shipping import Agent
 
 __all__ = ["MirrorMiddleware"]
-
-_log = logging.getLogger("mirrorproof")
 
 
 class MirrorMiddleware:
@@ -47,25 +40,11 @@ class MirrorMiddleware:
     def __init__(
         self, app: ASGIApp, *, settings: Settings | None = None, agent: Agent | None = None, **overrides: Any
     ) -> None:
-        if settings is not None and overrides:
-            raise SettingsError(f"give either `settings` or {', '.join(sorted(overrides))}, not both")
         self.app = app
-        self.settings = settings or Settings.load(**overrides)
-        self.counters = Counters()
-        self.agent = agent or (Agent(self.settings, self.counters) if self.settings.recorder else None)
-        # Where no rule and no count depends on the request, the decision is made once.
-        self._unmarked = (
-            None if self.settings.role.always_mirrored else decide(self.settings.policy, Arrival(Mark.ABSENT))
-        )
-        if self.settings.role is Role.MIXED and not self.settings.trust:
-            _log.warning(
-                "mirrorproof: role mixed without `trust` believes any caller's x-istio-mirror, and drops the "
-                "writes of whoever sends it; set MIRRORPROOF_ROLE, or MIRRORPROOF_TRUST=mirror_port or key"
-            )
-        if self.settings.role.always_mirrored:
-            set_process_context(self.settings, self.counters)
-        if self.settings.guards:
-            install_guards(strict=self.settings.role is not Role.PRIMARY)
+        self._gate = Gate(settings, agent, **overrides)
+        self.settings = self._gate.settings
+        self.counters = self._gate.counters
+        self.agent = self._gate.agent
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -86,27 +65,26 @@ class MirrorMiddleware:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.counters.add("seen")
-        head = RequestHead(scope)
-        decision = self._decide(scope, head)
+        head = RequestHead(scope["headers"])
+        decision = self._gate.unmarked(head) or self._decide(scope, head)
         if decision.refusal is not None:
             await _refuse(decision, receive, send)
             return
-        context = self._context(decision, head)
-        submit = self.agent.submit if self.agent is not None and self._captures(context.pair_id) else None
+        context = self._gate.context(decision, head)
+        submit = self._gate.submit_for(context)
         if context.mirrored or submit is not None:
             await ServedRequest(context, head, scope, receive, send=send, submit=submit).run(self.app)
             return
         await self._run(context, scope, receive, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        head = RequestHead(scope)
-        decision = self._decide(scope, head)
+        head = RequestHead(scope["headers"])
+        decision = self._gate.unmarked(head) or self._decide(scope, head)
         if decision.refusal is not None:
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": decision.reason})
             return
-        context = self._context(decision, head)
-        await self._run(context, scope, receive, send)
+        await self._run(self._gate.context(decision, head), scope, receive, send)
 
     async def _run(self, context: MirrorContext, scope: Scope, receive: Receive, send: Send) -> None:
         """The application, with the context set and nothing seen."""
@@ -117,37 +95,11 @@ class MirrorMiddleware:
                 context.end()
 
     def _decide(self, scope: Scope, head: RequestHead) -> Decision:
-        if self._unmarked is not None and not head.marks:
-            return self._unmarked
         server = scope.get("server")
-        target = scope.get("raw_path") or scope["path"].encode()
-        signature = head.found.get(SIGNATURE_HEADER)
-        decision = decide(
-            self.settings.policy,
-            Arrival(
-                mark=read_mark(head.marks), method=scope.get("method", "GET"), path=scope["path"],
-                target=target.decode("latin-1"), pair_id=head.pair_id or "",
-                port=server[1] if server else None,
-                signature=signature.decode("latin-1") if signature else None, now_unix_s=time.time(),
-            ),
+        return self._gate.decide(
+            head, method=scope.get("method", "GET"), path=scope["path"],
+            target=scope.get("raw_path") or scope["path"].encode(), port=server[1] if server else None,
         )  # fmt: skip
-        if decision.counter:
-            self.counters.add(decision.counter)
-        return decision
-
-    def _context(self, decision: Decision, head: RequestHead) -> MirrorContext:
-        return MirrorContext(
-            decision, settings=self.settings, counters=self.counters, pair_id=head.pair_id or ""
-        )
-
-    def _captures(self, pair_id: str) -> bool:
-        if not pair_id:
-            self.counters.add("no_pair_id")
-            return False
-        if not sampled(pair_id, self.settings.sample):
-            self.counters.add("sampled_out")
-            return False
-        return True
 
 
 async def _refuse(decision: Decision, receive: Receive, send: Send) -> None:

@@ -5,9 +5,9 @@ The hottest loop of the middleware. Knows names of headers. Must not know what f
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
-from mirrorproof.asgi_types import Scope
 from mirrorproof.decision import (
     ATTEMPT_HEADER,
     MARK_HEADER,
@@ -36,10 +36,10 @@ class RequestHead:
 
     __slots__ = ("found", "marks", "pair_id")
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         found: dict[bytes, bytes] = {}
         marks: list[tuple[bytes, bytes]] = []
-        for name, value in scope["headers"]:
+        for name, value in headers:
             if name in _INTERESTING:
                 found.setdefault(bytes(name), bytes(value))
             elif len(name) == _MARK_LENGTH or name == _CONNECTION:

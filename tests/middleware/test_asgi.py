@@ -805,7 +805,8 @@ def _raise(*_: Any, **__: Any) -> Any:
 async def test_errors_of_observing_never_reach_the_application_and_are_counted_and_logged_once(
     peer: Any, wrap: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any, broken: str, mark: Any
 ) -> None:
-    monkeypatch.setattr(f"mirrorproof.served.{broken}", _raise)
+    module = "served" if broken == "_route" else "observation"
+    monkeypatch.setattr(f"mirrorproof.{module}.{broken}", _raise)
     house = wrap(hello)
     with caplog.at_level(logging.ERROR, "mirrorproof"):
         for _ in range(3):

@@ -16,8 +16,8 @@ import mirrorproof
 from mirrorproof import errors
 
 PUBLIC = [
-    "Guard", "MirrorMiddleware", "Settings", "current", "errors", "install_guards", "is_mirrored",
-    "side_effect", "uninstall_guards",
+    "Guard", "MirrorMiddleware", "MirrorWSGIMiddleware", "Settings", "current", "errors", "install_guards",
+    "is_mirrored", "side_effect", "uninstall_guards",
 ]  # fmt: skip
 
 

@@ -43,7 +43,7 @@ async def _connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: d
     context = borrower()
     if context is None:
         return await wrapped(*args, **kwargs)
-    return await lend_async(context, "asyncpg", wrapped, args, kwargs)
+    return await lend_async(context, "postgresql.asyncpg", wrapped, args, kwargs)
 
 
 async def _acquire(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -54,7 +54,7 @@ async def _acquire(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: d
         return await wrapped(*args, **kwargs)
     connect = connection.connect
     shield = await lend_async(
-        context, "asyncpg", connect, tuple(instance._connect_args), instance._connect_kwargs
+        context, "postgresql.asyncpg", connect, tuple(instance._connect_args), instance._connect_kwargs
     )
     if instance._init is not None:
         await instance._init(shield)

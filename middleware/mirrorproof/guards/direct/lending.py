@@ -39,15 +39,18 @@ def borrower() -> MirrorContext | None:
 
 
 def lend(context: MirrorContext, dialect: str, connect: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """A shield. `connect(*args, **kwargs)` is the driver's real one, `dialect` SQLAlchemy's name for it.
+    """A shield. `connect(*args, **kwargs)` is the driver's real one, `dialect` SQLAlchemy's name for it:
+    `postgresql.psycopg`.
 
     Raises `EffectRefusedError` where no lease can be made, `LateEffectError` after the request.
     """
     if find_spec("sqlalchemy") is None:
         raise EffectRefusedError(
-            "mirrorproof needs SQLAlchemy to make a PostgreSQL connection harmless; install "
-            f"mirrorproof[{dialect.partition('_')[0]}], or give this service an own database"
+            f"mirrorproof needs SQLAlchemy to make a connection by {dialect} harmless; "
+            "install mirrorproof[sqlalchemy]"
         )
+    import sqlalchemy  # noqa: F401 - first, since its own guard is installed meanwhile and imports granting
+
     from mirrorproof.guards.sqlalchemy.granting import borrow
 
     return borrow(context, _pool(dialect, connect, args, kwargs), lambda: datetime.now(UTC))
@@ -99,7 +102,7 @@ def _make_pool(name: str, connect: Callable[..., Any], args: Any, kwargs: Any) -
     from sqlalchemy.dialects import registry
     from sqlalchemy.pool import NullPool
 
-    kind: Any = registry.load(f"postgresql.{name}")
+    kind: Any = registry.load(name)
     dialect = kind(dbapi=kind.import_dbapi())
     if dialect.is_async:
         return NullPool(

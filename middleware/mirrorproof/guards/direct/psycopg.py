@@ -59,14 +59,14 @@ def _connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[st
     context = borrower()
     if context is None:
         return wrapped(*args, **kwargs)
-    return lend(context, "psycopg", wrapped, args, kwargs)
+    return lend(context, "postgresql.psycopg", wrapped, args, kwargs)
 
 
 async def _connect_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     context = borrower()
     if context is None:
         return await wrapped(*args, **kwargs)
-    return await lend_async(context, "psycopg_async", wrapped, args, kwargs)
+    return await lend_async(context, "postgresql.psycopg_async", wrapped, args, kwargs)
 
 
 def _run(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -93,7 +93,9 @@ def _pool_getconn(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: di
     context = borrower()
     if context is None:
         return wrapped(*args, **kwargs)
-    return lend(context, "psycopg", sys.modules["psycopg"].Connection.connect, *_arguments(instance))
+    return lend(
+        context, "postgresql.psycopg", sys.modules["psycopg"].Connection.connect, *_arguments(instance)
+    )
 
 
 async def _pool_getconn_async(
@@ -103,7 +105,7 @@ async def _pool_getconn_async(
     if context is None:
         return await wrapped(*args, **kwargs)
     connect = sys.modules["psycopg"].AsyncConnection.connect
-    return await lend_async(context, "psycopg_async", connect, *_arguments(instance))
+    return await lend_async(context, "postgresql.psycopg_async", connect, *_arguments(instance))
 
 
 def _pool_putconn(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

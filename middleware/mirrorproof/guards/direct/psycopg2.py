@@ -48,7 +48,11 @@ def _connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[st
         return wrapped(*args[:1], connection_factory=watched, **_cursor_factory(args), **kwargs)
 
     context = borrower()
-    return connect(*args, **kwargs) if context is None else lend(context, "psycopg2", connect, args, kwargs)
+    return (
+        connect(*args, **kwargs)
+        if context is None
+        else lend(context, "postgresql.psycopg2", connect, args, kwargs)
+    )
 
 
 def _cursor_factory(args: tuple[Any, ...]) -> dict[str, Any]:
@@ -104,7 +108,7 @@ def _pool_getconn(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: di
     context = borrower()
     if context is None:
         return wrapped(*args, **kwargs)
-    return lend(context, "psycopg2", psycopg2.connect, instance._args, instance._kwargs)
+    return lend(context, "postgresql.psycopg2", psycopg2.connect, instance._args, instance._kwargs)
 
 
 def _pool_putconn(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

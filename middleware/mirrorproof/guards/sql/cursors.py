@@ -5,6 +5,8 @@ Knows DBAPI cursors of the drivers covered. Must not know transactions or engine
 
 from __future__ import annotations
 
+import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -22,11 +24,12 @@ __all__ = ["NoCursor", "ShieldCursor"]
 class ShieldCursor(Proxy):
     """A cursor. `announced` is set while SQLAlchemy itself reports what it executes."""
 
-    _own = frozenset({"_real", "_shield", "announced"})
+    _own = frozenset({"_real", "_shield", "_returned", "announced"})
 
     def __init__(self, real: Any, shield: ShieldConnection) -> None:
         super().__init__(real)
         self._shield = shield
+        self._returned: deque[Any] | None = None
         self.announced = False
 
     @property
@@ -112,14 +115,53 @@ class ShieldCursor(Proxy):
         with self.checkout.whole(label, lambda: self._shield.found(label, None)):
             yield from self._real.stream(query, *args, **kwargs)
 
+    # -- rows of SQLite's RETURNING, taken at once: an unread one would keep its savepoint from being released
+
+    def fetchone(self) -> Any:
+        """The next row."""
+        if self._returned is None:
+            return self._real.fetchone()
+        return self._returned.popleft() if self._returned else None
+
+    def fetchmany(self, size: int | None = None, *args: Any, **kwargs: Any) -> Any:
+        """The next rows."""
+        if self._returned is None:
+            return self._real.fetchmany(*(() if size is None else (size,)), *args, **kwargs)
+        wanted = self._real.arraysize if size is None else size
+        return [self._returned.popleft() for _ in range(min(wanted, len(self._returned)))]
+
+    def fetchall(self) -> Any:
+        """The rest."""
+        return self._real.fetchall() if self._returned is None else self.fetchmany(len(self._returned))
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._real) if self._returned is None else iter(self.fetchall())
+
+    def __next__(self) -> Any:
+        if self._returned is None:
+            return next(self._real)
+        if not self._returned:
+            raise StopIteration
+        return self._returned.popleft()
+
+    def _take_returned(self, statement: Statement) -> None:
+        takes = statement.writes and isinstance(self._real, sqlite3.Cursor) and self._real.description
+        self._returned = deque(self._real.fetchall()) if takes else None
+
     def _read(self, operation: Any) -> Statement:
         return read(as_text(operation, self._shield._real))
 
     def _run(self, statement: Statement, sql: Any, call: Callable[[Any], Any], parameters: Any) -> Any:
         announced = self.announced
+
+        def run(instead: str | None) -> Any:
+            result = call(sql) if instead is None else self._real.execute(instead)
+            self._take_returned(statement)
+            return result
+
         return self.checkout.perform(
             statement,
-            lambda instead: call(sql) if instead is None else self._real.execute(instead),
+            run,
             lambda: [] if announced else self._shield.found(statement, parameters),
             announced=announced,
         )

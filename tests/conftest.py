@@ -69,7 +69,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         for report in terminalreporter.stats.get(outcome, ()):
             test, _, name = report.nodeid.rpartition("::")[2].partition("[")
             if report.when == "call" and test in _MATRIX:
-                tried[f"{name.partition('-')[0]} {outcome}"] += 1
+                client = name.partition(": " if ": " in name else "-")[0]
+                tried[f"{client} {outcome}"] += 1
     if tried:
         totals = ", ".join(f"{each} {count}" for each, count in sorted(tried.items()))
         terminalreporter.write_line(f"writes tried mirrored: {totals}; {sum(tried.values())} in all")

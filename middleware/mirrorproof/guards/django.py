@@ -2,8 +2,8 @@
 
 Theory of operation. Django keeps a connection for each thread and alias, beyond the request. A mirrored
 request gets connections of its own instead, thrown away at its end, and what they connect to is a shield on
-the request lease; so nothing of a mirrored request stays in a thread for the next one. Live requests' writes are
-recorded when Django says that their transaction has committed.
+the request lease; so nothing of a mirrored request stays in a thread for the next one. Live requests' writes
+are recorded when Django says that their transaction has committed.
 
 Knows Django's connection handler, backends and cursors. Must not know leases.
 """
@@ -68,8 +68,8 @@ def _own_connection(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: 
 def _connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if borrower() is not None and instance.vendor not in _MADE_HARMLESS:
         raise EffectRefusedError(
-            f"mirrorproof cannot make Django's {instance.vendor} backend harmless, so a mirrored request gets "
-            f"no connection to it; it can for {' and '.join(_MADE_HARMLESS)}"
+            f"mirrorproof cannot make Django's {instance.vendor} backend harmless, so a mirrored request "
+            f"gets no connection to it; it can for {' and '.join(_MADE_HARMLESS)}"
         )
     return wrapped(*args, **kwargs)  # PostgreSQL's drivers have guards of their own
 

@@ -27,7 +27,7 @@ from mirrorproof.errors import EffectRefusedError
 from mirrorproof.exchange import Outcome
 
 TABLE = [
-    pytest.param(client, case, id=f"{client.name}-{case.name}")
+    pytest.param(client, case, id=f"{client.name}: {case.name}")
     for client in all_clients()
     for case in client.cases
 ]

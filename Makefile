@@ -31,8 +31,9 @@ check: $(STAMP) ## Lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## Measure the middleware beside its peers, in one run
+bench: $(STAMP) ## Measure the middleware beside its peers, and v1's wait for a mirrored request's locks
 	$(BIN)/python -m benchmarks.middleware $(ARGS)
+	$(BIN)/python -m benchmarks.locks
 
 manifests: $(STAMP) ## Render envoyfilters/*.yaml anew
 	$(BIN)/python -m mirrorproof_istio envoyfilters/mirror-port.yaml

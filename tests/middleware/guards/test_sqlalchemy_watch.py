@@ -144,8 +144,20 @@ def test_a_backend_that_serves_another_transaction_by_now_is_left_alone(engine, 
             lease.backend = (lease.backend[0], lease.backend[1] + 1)
             assert watch.let_go(look, [lease]) == [lease]
         blocked.join(20)
-        # The lease has not heard of it yet: a rollback finds out, and has nothing more to do.
-        v2.rollback()
+    context.end()
+
+
+@pytest.mark.parametrize("end", ["rollback", "commit"])
+def test_the_end_of_a_transaction_finds_out_that_the_server_has_ended_it(engine, v1, end):
+    context = mirrored(yield_poll_ms=0)
+    with entered(context), engine.connect() as v2:
+        v2.execute(UPDATE)
+        v1.execute("SELECT pg_terminate_backend(%s, 5000)", [_lease_of(context).backend[0]])
+        if end == "rollback":
+            v2.rollback()
+        else:
+            with pytest.raises(EffectRefusedError, match="others need not wait"):
+                v2.commit()
     context.end()
     assert context.yielded
 

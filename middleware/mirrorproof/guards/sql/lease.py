@@ -184,6 +184,8 @@ class Lease:
 
     def give_up(self, error: BaseException) -> None:
         """Our own statement failed."""
+        if self.lost():
+            return
         self._broken = self._broken or f"the mirrored request's transaction was given up after {error!r}"
 
     def lost(self) -> bool:
@@ -194,7 +196,7 @@ class Lease:
         return gone
 
     def let_go(self) -> None:
-        """The watchdog has ended the backend. From any thread."""
+        """The watchdog is about to end the backend. From any thread."""
         self._broken = self._broken or _LET_GO
         self.context.give_up()
 

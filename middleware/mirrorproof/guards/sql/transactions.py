@@ -86,9 +86,10 @@ class Transactions:
             return
         try:
             self.lease.check_constraints()
-        except Exception:
+        except Exception as error:
             self._failed = True
             self._rollback()
+            self.lease.judge(error)
             raise
         statements, effects = self.lease.levels.release(level)
         self.lease.steer(statements)

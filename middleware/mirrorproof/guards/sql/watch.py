@@ -39,7 +39,7 @@ RETRY_S: Final = 5.0
 """Seconds after a failure in which nothing is watched."""
 
 # Waits of leases for each other are none of v1's: the lock timeout ends them.
-_LET_GO: Final = """WITH
+_IN_THE_WAY: Final = """WITH
   ours(pid, began) AS (VALUES {ours}),
   waiting AS MATERIALIZED (
     SELECT DISTINCT l.pid FROM pg_catalog.pg_locks l
@@ -47,9 +47,12 @@ _LET_GO: Final = """WITH
   blocking AS (
     SELECT DISTINCT b.pid
       FROM waiting w, LATERAL pg_catalog.unnest(pg_catalog.pg_blocking_pids(w.pid)) b(pid))
-SELECT o.pid, pg_catalog.pg_terminate_backend(o.pid)
-  FROM ours o JOIN blocking USING (pid), LATERAL pg_catalog.pg_stat_get_activity(o.pid) a
- WHERE (extract(epoch FROM a.xact_start) * 1000000)::bigint = o.began"""
+SELECT o.pid FROM ours o JOIN blocking USING (pid)
+ WHERE {still_there}"""
+_END: Final = """SELECT pg_catalog.pg_terminate_backend(o.pid)
+  FROM (VALUES {ours}) o(pid, began) WHERE {still_there}"""
+_STILL_THERE: Final = """o.began =
+  (SELECT (extract(epoch FROM xact_start) * 1000000)::bigint FROM pg_catalog.pg_stat_get_activity(o.pid))"""
 
 
 class Watchdog:
@@ -100,8 +103,6 @@ class Watchdog:
             if found is None:
                 _close(connection)
                 connection = None
-            for lease in found or ():
-                lease.let_go()
             sleep(settings.yield_poll_ms / 1000 if connection else RETRY_S)
         _close(connection)
 
@@ -120,15 +121,26 @@ class Watchdog:
 
 
 def let_go(connection: Any, leases: Iterable[Lease]) -> list[Lease]:
-    """End the backends that others wait for; the leases that they were."""
+    """End the backends that others wait for; the leases that they were.
+
+    A lease is told before: its request may be over in the moment in which v1 goes on.
+    """
     by_backend = {lease.backend[0]: lease for lease in leases}
-    ours = ", ".join("({}, {}::bigint)".format(*lease.backend) for lease in by_backend.values())
     cursor = connection.cursor()
     try:
-        cursor.execute(_LET_GO.format(ours=ours))
-        return [by_backend[pid] for pid, ended in cursor.fetchall() if ended]
+        cursor.execute(_IN_THE_WAY.format(ours=_values(by_backend.values()), still_there=_STILL_THERE))
+        found = [by_backend[pid] for (pid,) in cursor.fetchall()]
+        for lease in found:
+            lease.let_go()
+        if found:
+            cursor.execute(_END.format(ours=_values(found), still_there=_STILL_THERE))
+        return found
     finally:
         cursor.close()
+
+
+def _values(leases: Iterable[Lease]) -> str:
+    return ", ".join("({}, {}::bigint)".format(*lease.backend) for lease in leases)
 
 
 def _close(connection: Any) -> None:

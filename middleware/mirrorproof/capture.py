@@ -97,7 +97,8 @@ class Capture:
 
     def _effects(self) -> tuple[list[Effect], list[str]]:
         context = self.context
-        notes = [] if context.observes or context.mirrored else [EFFECTS_UNOBSERVED]
+        unknown = context.unobserved or not context.observes
+        notes = [EFFECTS_UNOBSERVED] if unknown and not context.mirrored else []
         if context.ledger.lost:
             notes.append(f"effects_lost:{context.ledger.lost}")
         if context.yielded:

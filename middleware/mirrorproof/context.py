@@ -74,7 +74,7 @@ class MirrorContext:
 
     __slots__ = (
         "_cleanups", "_lock", "_observes", "counters", "decision", "ended", "late", "ledger", "pair_id",
-        "resources", "settings", "yielded",
+        "resources", "settings", "unobserved", "yielded",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +93,8 @@ class MirrorContext:
         self.ended = False
         self.yielded = False
         self.late = False
+        self.unobserved = False
+        """Whether a live request wrote by a way that guards its mirror but records nothing of a live one."""
         self.resources: dict[Any, Any] = {}
         """Guards' own state for this request, by a key of theirs (an engine's lease)."""
         self._cleanups: list[Callable[[], None]] = []

@@ -249,7 +249,10 @@ async def _read_by_pool_pg(pool: Any, peer: PostgresPeer) -> None:
 
 
 SQL = ("sql.insert",)
-LEFT = "A live request's writes are not recorded: only SQLAlchemy's are"
+LEFT = (
+    "A live request's writes are not recorded, unless they come through SQLAlchemy or Django; its effects "
+    "are then left out of the comparison."
+)
 
 
 def _case(name: str, client: Any, write: Any, **more: Any) -> Case:

@@ -21,6 +21,7 @@ from mirrorproof.failsafe import failsafe
 from mirrorproof.guards import Guard
 from mirrorproof.guards.direct.lending import borrower, is_shield, lend
 from mirrorproof.guards.sql.effects import Finder
+from mirrorproof.guards.sql.leased import mark_observed
 from mirrorproof.guards.sql.statement import read
 
 __all__ = ["DjangoGuard"]
@@ -71,7 +72,8 @@ def _connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[st
             f"mirrorproof cannot make Django's {instance.vendor} backend harmless, so a mirrored request "
             f"gets no connection to it; it can for {' and '.join(_MADE_HARMLESS)}"
         )
-    return wrapped(*args, **kwargs)  # PostgreSQL's drivers have guards of their own
+    wrapped(*args, **kwargs)  # PostgreSQL's drivers have guards of their own
+    mark_observed(instance.connection)
 
 
 def _lend_sqlite(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

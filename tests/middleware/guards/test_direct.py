@@ -12,6 +12,8 @@ import psycopg2
 import psycopg2.extensions
 import psycopg2.extras
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from mirrorproof import Settings, install_guards, uninstall_guards
 from mirrorproof.context import MirrorContext, entered, set_process_context
@@ -133,3 +135,33 @@ def test_an_asyncpg_pool_of_a_shadow_process_opens_at_start_up_and_nothing_is_wr
     asyncio.run(main())
     set_process_context(None)
     assert rows(url) == 0
+
+
+def test_a_live_write_that_nobody_records_makes_the_effects_unknown_and_a_read_does_not(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        for sql, unknown in (("SELECT 1", False), (INSERT, True)):
+            with entered(MirrorContext(Decision(Mode.LIVE))) as live:
+                connection.execute(sql)  # type: ignore[call-overload]
+            assert live.unobserved is unknown
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_a_live_write_through_sqlalchemy_stays_known(url: str, driver: str) -> None:
+    engine = sa.create_engine(url.replace("postgresql:", f"postgresql+{driver}:"))
+    with entered(MirrorContext(Decision(Mode.LIVE))) as live, engine.begin() as connection:
+        connection.execute(sa.text(INSERT))
+    assert not live.unobserved
+    assert [effect.kind for effect in live.ledger] == ["sql.insert"]
+    engine.dispose()
+
+
+def test_a_live_write_through_sqlalchemy_and_asyncpg_stays_known(url: str) -> None:
+    async def main() -> MirrorContext:
+        engine = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:"))
+        with entered(MirrorContext(Decision(Mode.LIVE))) as live:
+            async with engine.begin() as connection:
+                await connection.execute(sa.text(INSERT))
+        await engine.dispose()
+        return live
+
+    assert not asyncio.run(main()).unobserved

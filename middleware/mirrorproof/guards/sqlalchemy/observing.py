@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.pool import Pool
 
 from mirrorproof.context import Action, MirrorContext, current
 from mirrorproof.errors import EffectRefusedError
@@ -26,6 +27,7 @@ from mirrorproof.exchange import Outcome
 from mirrorproof.failsafe import failsafe
 from mirrorproof.guards.sql.cursors import ShieldCursor
 from mirrorproof.guards.sql.effects import Found
+from mirrorproof.guards.sql.leased import mark_observed
 from mirrorproof.guards.sql.statement import Control, Statement, read
 from mirrorproof.guards.sqlalchemy.granting import CONNECTION, finder_of
 from mirrorproof.ledger import digest_of
@@ -78,11 +80,13 @@ class Observer:
         """Start."""
         for name, listener in self._listeners.items():
             event.listen(Engine, name, listener)
+        event.listen(Pool, "connect", _mark)
 
     def stop(self) -> None:
         """Stop, and forget what is not committed."""
         for name, listener in self._listeners.items():
             event.remove(Engine, name, listener)
+        event.remove(Pool, "connect", _mark)
         self._buffers.clear()
 
     # -- statements
@@ -174,6 +178,10 @@ class Observer:
         buffer = self._buffers.get(connection)
         if buffer is not None:
             what(buffer, *args)
+
+
+def _mark(connection: Any, _: Any) -> None:
+    mark_observed(getattr(connection, "_connection", connection))  # an async driver's own behind its adapter
 
 
 def _autocommits(connection: Connection) -> bool:

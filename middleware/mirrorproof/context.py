@@ -224,6 +224,7 @@ _current: Final[ContextVar[MirrorContext | None]] = ContextVar("mirrorproof_curr
 _own_traffic: Final[ContextVar[bool]] = ContextVar("mirrorproof_own_traffic", default=False)
 _inside_effect: Final[ContextVar[bool]] = ContextVar("mirrorproof_inside_effect", default=False)
 _admitted: Final[ContextVar[admitted | None]] = ContextVar("mirrorproof_admitted", default=None)
+_lent: Final[ContextVar[bool]] = ContextVar("mirrorproof_lent", default=False)
 _process_context: MirrorContext | None = None
 
 
@@ -234,7 +235,10 @@ def current() -> MirrorContext | None:
     """
     if _own_traffic.get():
         return None
-    return _current.get() or _process_context
+    context = _current.get()
+    if context is None or (context.ended and _lent.get() and not context.mirrored):
+        return _process_context
+    return context
 
 
 def is_mirrored() -> bool:
@@ -259,18 +263,23 @@ class entered:  # noqa: N801 - reads as a verb in `with entered(context):`
         _current.reset(self._token)
 
 
-def carry(function: Callable[P, T]) -> Callable[P, T]:
-    """`function`, to run elsewhere as a part of the request served here; as it is outside requests."""
+def carry(function: Callable[P, T], *, lent: bool = False) -> Callable[P, T]:
+    """`function`, to run elsewhere as a part of the request served here; as it is outside requests.
+
+    `lent`: it may run for long, so it is nobody's once a live request has ended.
+    """
     context, inside, call = _current.get(), _inside_effect.get(), _admitted.get()
     if context is None:
         return function
 
     def carried(*args: P.args, **kwargs: P.kwargs) -> T:
         token, call_token = _inside_effect.set(inside), _admitted.set(call)
+        lent_token = _lent.set(lent)
         try:
             with entered(context):
                 return function(*args, **kwargs)
         finally:
+            _lent.reset(lent_token)
             _admitted.reset(call_token)
             _inside_effect.reset(token)
 

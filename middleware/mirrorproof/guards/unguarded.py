@@ -50,6 +50,8 @@ _DNS: Final = 53
 _PASSED_THROUGH: Final = frozenset({"anyio", "sniffio", "aiohappyeyeballs", "wrapt", "mirrorproof"})
 # What the standard library asks the machine for.
 _ASKING: Final = frozenset({"platform", "ctypes.util", "uuid"})
+# Talks to its own child; the guard `threads` judges the start.
+_STARTING: Final = frozenset({"multiprocessing.forkserver"})
 
 
 class _Way(NamedTuple):
@@ -231,7 +233,9 @@ def _connected(_: MirrorContext, its: socket.socket, address: Any) -> _Way | Non
             return None
         return _Way(SOCKET, f"socket [{host}]:{port}" if ":" in host else f"socket {host}:{port}", host)
     name = os.fsdecode(address) if isinstance(address, str | bytes) else repr(address)
-    return None if name.startswith(_LOG_SOCKETS) else _Way(SOCKET, f"socket {name}")
+    if name.startswith(_LOG_SOCKETS) or _called_by(_STARTING):
+        return None
+    return _Way(SOCKET, f"socket {name}")
 
 
 def _started(_: MirrorContext, program: Any, arguments: Any = None, *more: Any) -> _Way | None:

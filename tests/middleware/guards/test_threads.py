@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing.pool import Pool, ThreadPool
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
 import sqlalchemy as sa
 
-from mirrorproof import current, install_guards, is_mirrored, side_effect, uninstall_guards
-from mirrorproof.context import MirrorContext, entered
+from mirrorproof import Settings, current, install_guards, is_mirrored, side_effect, uninstall_guards
+from mirrorproof.context import MirrorContext, entered, set_process_context
 from mirrorproof.decision import Decision, Mode
-from mirrorproof.errors import LateEffectError
+from mirrorproof.errors import LateEffectError, UnguardedError
 
 
 @pytest.fixture(autouse=True)
 def guards() -> Iterator[None]:
-    install_guards("threads", "sqlalchemy")
+    import multiprocessing.pool  # noqa: F401 - their guards are at work once they are imported
+
+    install_guards("threads", "threads-multiprocessing", "threads-processes", "sqlalchemy")
     yield
-    uninstall_guards("threads", "sqlalchemy")
+    uninstall_guards()
 
 
 @pytest.fixture
@@ -123,3 +131,260 @@ def test_uninstalled_the_pool_is_as_it_was() -> None:
     uninstall_guards("threads")
     assert ThreadPoolExecutor.submit is not installed
     assert not hasattr(ThreadPoolExecutor.submit, "__wrapped__")
+
+
+# -- every way to have something run elsewhere
+
+
+def by_thread(job: Callable[[], Any]) -> Any:
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(job()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def by_bare_thread(job: Callable[[], Any]) -> Any:
+    found: Future[Any] = Future()
+    _thread.start_new_thread(lambda: found.set_result(job()), ())
+    return found.result(20)
+
+
+def by_timer(job: Callable[[], Any]) -> Any:
+    found: Future[Any] = Future()
+    threading.Timer(0, lambda: found.set_result(job())).start()
+    return found.result(20)
+
+
+def by_executor(job: Callable[[], Any]) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(job).result()
+
+
+def by_executor_map(job: Callable[[], Any]) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return next(iter(pool.map(lambda _: job(), [1])))
+
+
+def by_done_callback(job: Callable[[], Any]) -> Any:
+    found: Future[Any] = Future()
+    with ThreadPoolExecutor(1) as pool:
+        gate = threading.Event()
+        pool.submit(gate.wait).add_done_callback(lambda _: found.set_result(job()))
+        gate.set()
+        return found.result(20)
+
+
+def by_pool_apply(job: Callable[[], Any]) -> Any:
+    with ThreadPool(1) as pool:
+        return pool.apply(job)
+
+
+def by_pool_map(job: Callable[[], Any]) -> Any:
+    with ThreadPool(1) as pool:
+        return pool.map(lambda _: job(), [1])[0]
+
+
+def by_pool_starmap(job: Callable[[], Any]) -> Any:
+    with ThreadPool(1) as pool:
+        return pool.starmap(lambda _, __: job(), [(1, 2)])[0]
+
+
+def by_pool_imap(job: Callable[[], Any]) -> Any:
+    with ThreadPool(1) as pool:
+        return next(pool.imap(lambda _: job(), iter([1])))
+
+
+def by_pool_imap_items(job: Callable[[], Any]) -> Any:
+    with ThreadPool(1) as pool:
+        return next(pool.imap_unordered(lambda item: item, (job() for _ in range(1))))
+
+
+def by_pool_callback(job: Callable[[], Any]) -> Any:
+    found: Future[Any] = Future()
+    with ThreadPool(1) as pool:
+        pool.apply_async(int, callback=lambda _: found.set_result(job()))
+        return found.result(20)
+
+
+async def run_in_default_executor(job: Callable[[], Any]) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(None, job)
+
+
+async def in_anyio_thread(job: Callable[[], Any]) -> Any:
+    return await anyio.to_thread.run_sync(job)
+
+
+async def in_task(job: Callable[[], Any]) -> Any:
+    async def run() -> Any:
+        return job()
+
+    return await asyncio.create_task(run())
+
+
+async def in_task_group(job: Callable[[], Any]) -> Any:
+    found: list[Any] = []
+
+    async def run() -> None:
+        found.append(job())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+    return found[0]
+
+
+async def in_asyncio_group(job: Callable[[], Any]) -> Any:
+    async def run() -> Any:
+        return job()
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(run())
+    return task.result()
+
+
+async def in_callback(job: Callable[[], Any]) -> Any:
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[Any] = loop.create_future()
+    loop.call_later(0, lambda: found.set_result(job()))
+    return await found
+
+
+async def from_a_thread_back_in_the_loop(job: Callable[[], Any]) -> Any:
+    async def run() -> Any:
+        return job()
+
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(None, lambda: asyncio.run_coroutine_threadsafe(run(), loop).result(20))
+
+
+async def in_generator(job: Callable[[], Any]) -> Any:
+    async def steps() -> Any:
+        yield job()
+
+    async for found in steps():
+        return found
+
+
+PLAIN = [
+    by_thread, by_bare_thread, by_timer, by_executor, by_executor_map, by_done_callback, by_pool_apply,
+    by_pool_map, by_pool_starmap, by_pool_imap, by_pool_imap_items, by_pool_callback,
+]  # fmt: skip
+OF_LOOPS = [
+    run_in_default_executor, asyncio.to_thread, in_anyio_thread, in_task, in_task_group, in_asyncio_group,
+    in_callback, from_a_thread_back_in_the_loop, in_generator,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("way", PLAIN)
+def test_what_a_request_has_run_elsewhere_belongs_to_it(way: Callable[[Any], Any]) -> None:
+    with entered(mirrored()) as context:
+        assert way(current) is context
+    with entered(MirrorContext(Decision(Mode.LIVE))) as live:
+        assert way(current) is live
+    assert way(current) is None
+
+
+@pytest.mark.parametrize("way", OF_LOOPS)
+async def test_what_a_request_has_a_loop_run_belongs_to_it_and_what_comes_next_does_not(
+    way: Callable[[Any], Any],
+) -> None:
+    """The workers that the loop and anyio start for the mirrored request serve the next ones as well."""
+    with entered(mirrored()) as context:
+        assert await way(current) is context
+    assert await way(current) is None
+    with entered(MirrorContext(Decision(Mode.LIVE))) as live:
+        assert await way(current) is live
+    assert await way(current) is None
+
+
+def test_a_pool_made_in_a_mirrored_request_serves_a_live_one_next() -> None:
+    with entered(mirrored()):
+        pool = ThreadPool(1)
+    with pool:
+        with entered(mirrored()):
+            assert pool.apply(is_mirrored)
+        assert pool.apply(current) is None
+        with entered(MirrorContext(Decision(Mode.LIVE))) as live:
+            assert pool.map(lambda _: current(), range(3)) == [live] * 3
+        assert pool.map(lambda _: current(), range(3)) == [None] * 3
+
+
+def test_a_pools_workers_are_started_outside_the_request_that_had_them_started() -> None:
+    seen: list[Any] = []
+    with entered(mirrored()), ThreadPoolExecutor(1, initializer=lambda: seen.append(current())) as pool:
+        pool.submit(int).result()
+    with entered(mirrored()), ThreadPool(1, initializer=lambda: seen.append(current())) as threads:
+        threads.apply(int)
+    assert seen == [None, None]
+
+
+def test_a_thread_of_a_mirrored_request_is_late_after_it_and_one_of_a_live_request_is_nobodys() -> None:
+    for mode in (Mode.DRY_RUN, Mode.LIVE):
+        context = MirrorContext(Decision(mode))
+        gate, found = threading.Event(), []
+
+        def run(gate: threading.Event = gate, found: list[Any] = found) -> None:
+            found.append(current())
+            gate.wait(20)
+            found.append(current())
+
+        with entered(context):
+            thread = threading.Thread(target=run)
+            thread.start()
+        while not found:
+            pass
+        context.end()
+        gate.set()
+        thread.join()
+        assert found == [context, context if mode is Mode.DRY_RUN else None]
+
+
+# -- processes
+
+
+def leave() -> None:
+    """A job for another process."""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_mirrored_request_starts_no_process_that_carries_no_mark(method: str) -> None:
+    context = mirrored()
+    kind = multiprocessing.get_context(method)
+    with entered(context):
+        with pytest.raises(UnguardedError, match="multiprocessing"):
+            kind.Process(target=leave).start()
+        with pytest.raises(UnguardedError):
+            kind.Pool(1)
+        with ProcessPoolExecutor(1, mp_context=kind) as pool, pytest.raises(UnguardedError):
+            pool.submit(leave)
+    assert {(each.kind, each.outcome) for each in context.ledger} == {("process.start", "blocked")}
+
+
+def test_a_mirrored_request_uses_no_pool_of_processes_from_before_it() -> None:
+    with Pool(1) as pool:
+        with entered(mirrored()):
+            for use in (pool.apply_async, lambda job: pool.map(job, []), lambda job: pool.imap(job, [])):
+                with pytest.raises(UnguardedError):
+                    use(leave)
+        assert pool.apply(leave) is None
+
+
+def tell(queue: Any) -> None:
+    queue.put(is_mirrored())
+
+
+def test_in_a_shadow_a_forked_child_is_dry_and_a_spawned_one_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    set_process_context(Settings.load(env={}, role="shadow"))
+    kind = multiprocessing.get_context("fork")
+    queue = kind.SimpleQueue()
+    child = kind.Process(target=tell, args=(queue,))
+    child.start()
+    assert queue.get() is True
+    child.join()
+    with ProcessPoolExecutor(1, mp_context=kind) as pool:
+        assert pool.submit(is_mirrored).result() is True
+    with pytest.raises(UnguardedError, match="spawn"):
+        multiprocessing.get_context("spawn").Process(target=leave).start()

@@ -1,0 +1,46 @@
+"""The console commands `run` and `guards`.
+
+Knows click. Must not know any guard.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+import click
+
+from mirrorproof.errors import SettingsError
+from mirrorproof.injection import environment
+from mirrorproof.inventory import inventory, render
+from mirrorproof.settings import Settings
+
+__all__ = ["guards", "run"]
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD...")
+def run(command: tuple[str, ...]) -> None:
+    """Run a Python service with the guards installed, and no change of its code.
+
+    Workers, reloaders and whatever Python it starts are guarded as well. In role shadow or control all of it
+    is dry. Settings are MIRRORPROOF_* variables and the file that MIRRORPROOF_CONFIG names. CMD takes the
+    place of this process, so that signals reach it and its exit code is passed on.
+    """
+    try:
+        Settings.load()
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    try:
+        os.execvpe(command[0], command, environment(os.environ))  # noqa: S606 - what the user asks for
+    except OSError as error:
+        click.echo(f"Error: {command[0]} cannot be started: {error.strerror}", err=True)
+        raise SystemExit(127 if isinstance(error, FileNotFoundError) else 126) from error
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def guards(form: str) -> None:
+    """List the guards: what each covers, with which versions, and what is installed here and not covered."""
+    found = inventory()
+    click.echo(json.dumps(found, indent=2) if form == "json" else render(found), nl=form == "json")

@@ -1,0 +1,207 @@
+"""The urllib3 guard, and so that of requests and of whatever else is built on urllib3.
+
+At `HTTPConnectionPool.urlopen`, which every request passes, redirects and retries among them. A retry or a
+redirect that urllib3 itself makes inside an admitted call belongs to that call. A suppressed request's body
+is read to its end, as sending it would have done; its answer is a real `urllib3.HTTPResponse`.
+
+Knows urllib3's pools. Must not decide anything: `guards.http` does.
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from mirrorproof.body import BodySample
+from mirrorproof.context import Action, MirrorContext, Ruling, admitted, current, inside_effect
+from mirrorproof.failsafe import failsafe
+from mirrorproof.guards import Guard
+from mirrorproof.guards.http import (
+    MARKING_HEADERS,
+    OutboundRequest,
+    answer_of,
+    answered,
+    forwarded_headers,
+    ruling_for,
+    settle,
+)
+
+__all__ = ["Urllib3Guard"]
+
+_MAX_BODY_KEPT: Final = 4096
+_BLOCK_BYTES: Final = 65536
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+class Urllib3Guard(Guard):
+    """Guards urllib3, and requests above it."""
+
+    name = "urllib3"
+    module = "urllib3.connectionpool"
+    distribution = "urllib3"
+    tested = ("2.0", "2.8")
+    covers = "requests; urllib3's PoolManager, ProxyManager and pools, through HTTPConnectionPool.urlopen"
+
+    def install(self) -> None:
+        from urllib3.connectionpool import HTTPConnectionPool
+
+        self._signature = inspect.signature(HTTPConnectionPool.urlopen)
+        self.wrap(HTTPConnectionPool, "urlopen", self._urlopen)
+
+    def _urlopen(self, wrapped: Any, pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = self._signature.bind(pool, *args, **kwargs)
+        given = call.arguments
+        headers = given.get("headers")
+        headers = pool.headers if headers is None else headers
+        outbound = _outbound(pool, given["method"], given["url"], headers)
+        context = current()
+        ruling = ruling_for(context, outbound)
+        given["headers"] = _forwarded(context, outbound.host, headers)
+
+        def send() -> Any:
+            return wrapped(*call.args[1:], **call.kwargs)
+
+        if context is None:
+            return send()
+        if ruling.action is Action.EXECUTE:
+            with admitted():
+                return send()
+        if ruling.action is Action.OBSERVE:
+            body = failsafe("sample a body", context.counters, lambda: _Sampled(given.get("body")))
+            given["body"] = given.get("body") if body is None else body.passed
+            with inside_effect(allowed=True):
+                response = send()
+            if body is not None:
+                failsafe("observe a request", context.counters, lambda: settle(
+                    context, outbound, body.sample, ruling.action
+                ))  # fmt: skip
+            return response
+        return _suppressed(context, outbound, ruling, given)
+
+
+def _suppressed(
+    context: MirrorContext, outbound: OutboundRequest, ruling: Ruling, given: dict[str, Any]
+) -> Any:
+    import urllib3
+
+    body = _Sampled(given.get("body"))
+    body.read_all()
+    settle(context, outbound, body.sample, ruling.action)
+    answer, retries = answered(answer_of(ruling), outbound.method), given.get("retries")
+    return urllib3.HTTPResponse(
+        body=answer,
+        headers=urllib3.HTTPHeaderDict(answer.msg.items()),
+        status=answer.status,
+        version=answer.version,
+        reason=answer.reason,
+        preload_content=given.get("preload_content", True),
+        decode_content=given.get("decode_content", True),
+        original_response=answer,
+        retries=retries if isinstance(retries, urllib3.Retry) else None,
+        request_method=outbound.method,
+        request_url=given["url"],
+    )
+
+
+def _outbound(pool: Any, method: str, url: str, headers: Any) -> OutboundRequest:
+    """Where the request goes: to the pool's host, or, through a forwarding proxy, to the URL's."""
+    split = urlsplit(url)
+    named = not url.startswith("/") and bool(split.hostname)
+    scheme = split.scheme if named else pool.scheme
+    port = split.port if named else pool.port
+    types = [_text(value) for name, value in headers.items() if _text(name).lower() == "content-type"]
+    return OutboundRequest(
+        method=_text(method).upper(),
+        scheme=scheme,
+        host=((split.hostname if named else pool.host) or "").strip("[]"),
+        port=None if port == _DEFAULT_PORTS.get(scheme) else port,
+        path=split.path or "/",
+        query=split.query,
+        content_type=types[0] if types else "",
+    )
+
+
+def _forwarded(context: MirrorContext | None, host: str, headers: Any) -> Any:
+    """The mapping as it may leave: itself, or a copy with the marking headers changed."""
+    names = [name for name in headers if _text(name).lower().encode("latin-1", "replace") in MARKING_HEADERS]
+    before = [
+        (_text(name).encode("latin-1", "replace"), _text(headers[name]).encode("latin-1", "replace"))
+        for name in names
+    ]
+    after = forwarded_headers(context, host, before)
+    if after == before:
+        return headers
+    changed = headers.copy() if hasattr(headers, "copy") else dict(headers)
+    for name in names:
+        changed.pop(name, None)
+    for name, value in after:
+        changed[name.decode()] = value.decode("latin-1")
+    return changed
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+class _Sampled:
+    """A body as urllib3 takes it (bytes, text, a file, an iterable), sampled while it is sent or read."""
+
+    def __init__(self, body: Any) -> None:
+        self.sample = BodySample(_MAX_BODY_KEPT)
+        self._body = body
+        self.passed = body
+        """What is to be sent in the body's place."""
+        if body is None:
+            return
+        if isinstance(body, str | bytes | bytearray | memoryview):
+            self._feed(body)
+        elif hasattr(body, "read"):
+            self.passed = body if isinstance(body, io.TextIOBase) else _SampledFile(body, self)
+        elif hasattr(body, "__next__") or hasattr(body, "__iter__"):
+            self.passed = self._chunks()
+
+    def read_all(self) -> None:
+        """Read a body that is not sent to its end."""
+        body = self._body
+        if body is None or isinstance(body, str | bytes | bytearray | memoryview):
+            return
+        if hasattr(body, "read"):
+            while block := body.read(_BLOCK_BYTES):
+                self._feed(block)
+            return
+        for chunk in body:
+            self._feed(chunk)
+
+    def _feed(self, chunk: Any) -> None:
+        self.sample.feed(chunk.encode() if isinstance(chunk, str) else bytes(chunk))
+
+    def _chunks(self) -> Iterator[Any]:
+        for chunk in self._body:
+            self._feed(chunk)
+            yield chunk
+
+
+class _SampledFile:
+    """A file that is sampled as it is read; read anew from its start for a retry."""
+
+    def __init__(self, file: Any, sampled: _Sampled) -> None:
+        self._file = file
+        self._sampled = sampled
+
+    def read(self, *size: int) -> Any:
+        block = self._file.read(*size)
+        self._sampled._feed(block)
+        return block
+
+    def seek(self, *where: int) -> Any:
+        self._sampled.sample = BodySample(_MAX_BODY_KEPT)
+        return self._file.seek(*where)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(lambda: self.read(_BLOCK_BYTES), b"")

@@ -24,8 +24,8 @@ Each can be given in up to three ways, the first of which wins:
 1. as a flag: for the middleware an argument of `MirrorMiddleware` or `Settings.load`, for the recorder an
    option of `mirrorproof recorder`. These have no option:
    {without_option};
-2. as the variable `MIRRORPROOF_<NAME>`. A list is separated by commas there; `modes` and `effect_rules` are
-   JSON;
+2. as the variable `MIRRORPROOF_<NAME>`. A list is separated by commas there; `modes`, `databases` and
+   `effect_rules` are JSON;
 3. in a table of the one TOML file that `MIRRORPROOF_CONFIG` names.
 
 What is not known is an error that names the key.
@@ -41,6 +41,15 @@ SHAPES = """
 [middleware.modes]
 "/search/*" = "observe"
 "/admin/*" = "read_only"
+```
+
+`databases` maps globs of a database's URL to how mirrored requests use it, in their order too:
+
+```toml
+[middleware.databases]
+"postgresql://db-v2:5432/*" = "off"              # v2's own: really written
+"postgresql://*/ledger" = "read_only"
+"postgresql://*" = "rollback_at_commit"
 ```
 
 `effect_rules` is a list of rules for what mirrored requests would change outside; the first whose `kind`,

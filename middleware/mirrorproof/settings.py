@@ -23,7 +23,7 @@ from mirrorproof.decision import Mode, Policy, Role, Trust
 from mirrorproof.errors import SettingsError
 from mirrorproof.rulings import EffectRule
 
-__all__ = ["Settings", "Unguarded", "describe", "load"]
+__all__ = ["DatabaseMode", "Settings", "Unguarded", "describe", "load"]
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -51,6 +51,15 @@ class Unguarded(StrEnum):
     BLOCK = "block"  # stopped with `UnguardedError`, recorded as blocked
     RECORD = "record"  # let through, recorded as executed
     OFF = "off"  # let through unseen
+
+
+class DatabaseMode(StrEnum):
+    """How mirrored requests use one database."""
+
+    DRY_RUN = "dry_run"  # on a lease that is rolled back at the request's end
+    READ_ONLY = "read_only"  # writes raise `ReadOnlyError`
+    ROLLBACK_AT_COMMIT = "rollback_at_commit"  # rolled back at each commit: locks are short
+    OFF = "off"  # v2's own: really written
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
@@ -158,6 +167,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         tuple[str, ...], Meta(description="Such ways that are let through: globs of what the ledger names, "
                                           "`socket 10.0.0.7:8125`, `file /var/log/*`, `process /bin/date`.")
     ] = ()  # fmt: skip
+    databases: Annotated[
+        dict[str, DatabaseMode],
+        Meta(description="How mirrored requests use a database of SQLAlchemy's, by glob of its URL without "
+                         "driver and credentials (`postgresql://db:5432/shop`, `sqlite:////data/shop.db`): "
+                         "dry_run (on a lease, the default), read_only (writes are refused), "
+                         "rollback_at_commit (locks end at each commit, after which the application does "
+                         "not see its writes), off (v2's own database: really written, in every mode). The "
+                         "first that fits wins."),
+    ] = {}  # fmt: skip
     yield_poll_ms: Annotated[
         float, Meta(ge=0, le=1000, description="Milliseconds between two looks for live work in PostgreSQL "
                                                "that waits for a mirrored request, whose transaction is "

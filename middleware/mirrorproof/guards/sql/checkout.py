@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from mirrorproof.decision import Mode
 from mirrorproof.errors import EffectRefusedError
 from mirrorproof.exchange import Outcome
 from mirrorproof.guards.sql.effects import Found
@@ -99,9 +98,8 @@ class Checkout(Transactions):
             summary = f"{statement.verb} {target}: {why}"
             context.record(kind, target, summary, digest_of(kind, target, statement.text), Outcome.BLOCKED)
             raise EffectRefusedError(f"a mirrored request may not run {statement.text[:80]!r}: {why}")
-        if context.mode is Mode.READ_ONLY and statement.writes and not announced:
-            for each in find():
-                context.refuse(each.kind, each.target, each.summary, each.digest)
+        if self.lease.read_only and statement.writes and not announced:
+            self.lease.refuse_in_read_only(find())
 
     def _opens(self, statement: Statement) -> bool:
         """Whether the driver would open a transaction for it."""
@@ -168,7 +166,5 @@ class Checkout(Transactions):
 
     def _apart(self, find: Callable[[], list[Found]]) -> None:
         found = find()
-        if self.lease.context.mode is Mode.READ_ONLY:
-            for each in found:
-                self.lease.context.refuse(each.kind, each.target, each.summary, each.digest)
+        self.lease.refuse_in_read_only(found)
         self.add(found)

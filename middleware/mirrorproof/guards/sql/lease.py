@@ -20,7 +20,7 @@ from typing import Any
 
 from mirrorproof.context import MirrorContext
 from mirrorproof.decision import Mode
-from mirrorproof.errors import EffectRefusedError
+from mirrorproof.errors import EffectRefusedError, ReadOnlyError
 from mirrorproof.exchange import Outcome
 from mirrorproof.guards.sql.drivers import Driver, Pysqlite
 from mirrorproof.guards.sql.effects import Found
@@ -35,6 +35,7 @@ from mirrorproof.guards.sql.fuse import (
 from mirrorproof.guards.sql.levels import Levels
 from mirrorproof.guards.sql.turn import turn_for
 from mirrorproof.ledger import digest_of
+from mirrorproof.settings import DatabaseMode
 
 __all__ = ["Lease"]
 
@@ -48,7 +49,10 @@ _YIELD_STATES = frozenset({"55P03", "40P01", "25P03", "57P01"})
 class Lease:
     """One connection whose work never lasts. `record` is the pool's entry that holds it."""
 
-    def __init__(self, context: MirrorContext, driver: Driver, record: Any, fuse: SqliteFuse | None) -> None:
+    def __init__(
+        self, context: MirrorContext, driver: Driver, record: Any, fuse: SqliteFuse | None,
+        treatment: DatabaseMode = DatabaseMode.DRY_RUN,
+    ) -> None:  # fmt: skip
         self.context = context
         self.driver = driver
         self.connection = record.dbapi_connection
@@ -59,6 +63,7 @@ class Lease:
         self.debts: list[Any] = []
         self.prepared: dict[str, Any] = {}
         self.turn = turn_for(driver.is_async, self._after_turn)
+        self.read_only = context.mode is Mode.READ_ONLY or treatment is DatabaseMode.READ_ONLY
         self.dirty = False
         self.backend = (0, 0)
         """PostgreSQL: the backend's process id, and when its transaction began."""
@@ -67,6 +72,7 @@ class Lease:
         self._loop = asyncio.get_running_loop() if driver.is_async else None
         self._record = record
         self._fuse = fuse
+        self._rolls_back_at_commit = treatment is DatabaseMode.ROLLBACK_AT_COMMIT
         self._broken = ""
         self._over = False
         self._ended = False
@@ -93,7 +99,7 @@ class Lease:
         driver.hold_open(self.connection)
         if driver.only_reads(self.connection) and not standby:
             self.run(LIFT)
-        first, *others = postgres_setup(self.context.mode is Mode.READ_ONLY)
+        first, *others = postgres_setup(self.read_only)
         pid, began, *_ = self._ask(first)
         self.backend = (int(pid), int(began))
         for statement in others:
@@ -111,7 +117,7 @@ class Lease:
         fuse.phase = Phase.BEGINNING
         self.driver.hold_open(self.connection)
         self.run(f"PRAGMA busy_timeout = {SQLITE_BUSY_LIMIT_S * 1000:.0f}")
-        if self.context.mode is Mode.READ_ONLY:
+        if self.read_only:
             self.run("PRAGMA query_only = ON")
         if not self.driver.in_transaction(self.connection):
             self.run("BEGIN")
@@ -161,6 +167,21 @@ class Lease:
             raise
         finally:
             self._fuse.phase = Phase.LIT
+
+    def committed(self) -> None:
+        """The application has committed. Let its locks go, if that is how this database is treated."""
+        if not self._rolls_back_at_commit or self.levels.stack:
+            self.refresh()
+            return
+        try:
+            if self._fuse is not None:
+                self._fuse.phase = Phase.ENDING
+            self.connection.rollback()
+            self.begin()
+        except BaseException as error:
+            self.give_up(error)
+            raise
+        self.dirty = False
 
     # -- its state
 
@@ -215,6 +236,18 @@ class Lease:
             self._broken = _LET_GO
         else:
             self._broken = "the mirrored request's transaction ended by a way that mirrorproof does not know"
+
+    def refuse_in_read_only(self, found: Iterable[Found]) -> None:
+        """Refuse what a mirrored request may not write here; nothing where it may."""
+        if not self.read_only:
+            return
+        for each in found:
+            if self.context.mode is Mode.READ_ONLY:
+                self.context.refuse(each.kind, each.target, each.summary, each.digest)
+            self.context.record(each.kind, each.target, each.summary, each.digest, Outcome.BLOCKED)
+            raise ReadOnlyError(
+                f"{each.kind} {each.target}: mirrored requests may only read this database ({each.summary})"
+            )
 
     def publish(self, found: Iterable[Found]) -> None:
         """Effects that have now happened, as the application sees it."""

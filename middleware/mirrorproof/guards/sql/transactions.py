@@ -94,7 +94,7 @@ class Transactions:
         statements, effects = self.lease.levels.release(level)
         self.lease.steer(statements)
         self.lease.publish(effects)
-        self.lease.refresh()
+        self.lease.committed()
 
     def _rollback(self, level: Level | None = None, *, keep: bool = False) -> None:
         level = level or self.level

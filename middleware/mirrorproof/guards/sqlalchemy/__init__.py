@@ -59,13 +59,18 @@ class SQLAlchemyGuard(Guard):
             self._observer.stop()
 
     def _lend(self, owner: type, name: str, pool_of: Callable[[Any], Any]) -> None:
-        from mirrorproof.guards.sqlalchemy.granting import grant, is_ours
+        from mirrorproof.guards.sqlalchemy.granting import grant, hand_out, is_off, is_ours
+        from mirrorproof.guards.sqlalchemy.urls import note_engine
 
         def connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             context = current()
             if context is None:
                 return wrapped(*args, **kwargs)
             pool = pool_of(instance)
+            if pool is not instance:
+                note_engine(instance)
+            if is_off(context, pool):
+                return hand_out(pool, lambda: wrapped(*args, **kwargs))
             granted = None if is_ours(pool) else grant(context, pool, self._now)
             if granted is not None:
                 return granted

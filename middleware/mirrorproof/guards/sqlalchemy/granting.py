@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from threading import get_ident
 from typing import Any, Final
@@ -37,9 +38,11 @@ from mirrorproof.guards.sql.shield import ShieldConnection
 from mirrorproof.guards.sql.turn import turn_for
 from mirrorproof.guards.sql.watch import watchdog_of
 from mirrorproof.guards.sqlalchemy.berths import Berths, berths_of
+from mirrorproof.guards.sqlalchemy.urls import treatment_of
 from mirrorproof.ledger import digest_of
+from mirrorproof.settings import DatabaseMode
 
-__all__ = ["CONNECTION", "borrow", "finder_of", "grant", "is_ours"]
+__all__ = ["CONNECTION", "borrow", "finder_of", "grant", "hand_out", "is_off", "is_ours"]
 
 CONNECTION: Final = "sql.connection"
 _PASSED_ON: Final = ("checkout", "reset", "checkin")
@@ -52,6 +55,22 @@ class _LeasePool(NullPool):
 def is_ours(pool: Pool) -> bool:
     """Whether the pool is a lease's own."""
     return isinstance(pool, _LeasePool)
+
+
+def is_off(context: MirrorContext, pool: Pool) -> bool:
+    """Whether the pool's database is v2's own."""
+    return context.mirrored and treatment_of(context, pool._dialect) is DatabaseMode.OFF
+
+
+def hand_out(pool: Pool, connect: Callable[[], Any]) -> Any:
+    """The pool's own connection, which the guards of its driver have nothing to say about."""
+    with admitted():
+        connection = connect()
+    with suppress(EffectRefusedError):  # a driver without a guard
+        driver = driver_for(pool._dialect)  # type: ignore[arg-type]
+        if driver.postgres:
+            mark_leased(driver.own(connection.dbapi_connection))
+    return connection
 
 
 def grant(context: MirrorContext, pool: Pool, now: Callable[[], datetime]) -> Any:
@@ -215,7 +234,8 @@ def _open(context: MirrorContext, driver: Driver, pool: Pool) -> Lease:
 
     event.listen(physical, "connect", arm, insert=True)
     record = _ConnectionRecord(physical)
-    lease = Lease(context, driver, record, fuses[0] if fuses else None)
+    treatment = treatment_of(context, pool._dialect)
+    lease = Lease(context, driver, record, fuses[0] if fuses else None, treatment)
     try:
         if isinstance(driver, Pysqlite):
             _copy_memory(driver, record.dbapi_connection, pool)

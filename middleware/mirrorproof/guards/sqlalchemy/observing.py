@@ -30,6 +30,7 @@ from mirrorproof.guards.sql.effects import Found
 from mirrorproof.guards.sql.leased import mark_observed
 from mirrorproof.guards.sql.statement import Control, Statement, read
 from mirrorproof.guards.sqlalchemy.granting import CONNECTION, finder_of
+from mirrorproof.guards.sqlalchemy.urls import is_off
 from mirrorproof.ledger import digest_of
 
 __all__ = ["Observer"]
@@ -101,6 +102,8 @@ class Observer:
         mirror = current()
         if mirror is None or mirror.action(CONNECTION) in (Action.EXECUTE, Action.OBSERVE):
             return
+        if is_off(mirror, connection.engine):
+            return
         label = read(statement)
         summary = f"{label.verb} {label.target} on a connection from outside the request".strip()
         kind = label.kind or CONNECTION
@@ -112,11 +115,15 @@ class Observer:
     def _refuse_in_read_only(
         self, cursor: ShieldCursor, statement: str, parameters: Any, context: Any
     ) -> None:
-        mirror = cursor.checkout.lease.context
-        if mirror.action("sql.write") is not Action.REFUSE or mirror.ended:
+        lease = cursor.checkout.lease
+        mirror = lease.context
+        refused = mirror.action("sql.write") is Action.REFUSE
+        if mirror.ended or not (refused or lease.read_only):
             return
         for found in finder_of(mirror, self._now).in_context(context, statement, parameters):
-            mirror.refuse(found.kind, found.target, found.summary, found.digest)
+            if refused:
+                mirror.refuse(found.kind, found.target, found.summary, found.digest)
+            lease.refuse_in_read_only([found])
 
     def _after(  # noqa: PLR0917
         self, connection: Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
@@ -127,7 +134,9 @@ class Observer:
             cursor.announced = False
             return
         live = current()
-        if live is not None and live.action("sql.write") is Action.OBSERVE:
+        if live is None:
+            return
+        if live.action("sql.write") is Action.OBSERVE or (live.mirrored and is_off(live, connection.engine)):
             failsafe(
                 "note a live statement", live.counters, self._note, live, connection, context, statement,
                 parameters,

@@ -275,6 +275,8 @@ def test_what_a_guard_admits_passes_with_the_threads_and_tasks_of_its_own(
             left = asyncio.create_task(connect_async())
         with pytest.raises(UnguardedError):
             await left
+        with admitted(), pytest.raises(UnguardedError):
+            await asyncio.to_thread(subprocess.run, ["/bin/true"])
 
     with entered(context_for()):
         asyncio.run(main())

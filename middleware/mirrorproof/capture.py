@@ -17,6 +17,7 @@ from typing import Final
 from mirrorproof.body import BodySample
 from mirrorproof.context import MirrorContext
 from mirrorproof.exchange import (
+    CONFLICTED,
     EFFECTS_LATE,
     EFFECTS_UNOBSERVED,
     YIELDED,
@@ -32,6 +33,7 @@ from mirrorproof.telemetry import TraceIds
 __all__ = ["Answer", "Capture", "RawHeaders", "take_answer", "take_headers", "take_query"]
 
 RawHeaders = list[tuple[bytes, bytes]]
+_MAX_CONFLICTS: Final = 20
 _OVERHEAD_BYTES: Final = 4096  # of the objects themselves; so are the next two
 _HEADER_BYTES: Final = 150
 _EFFECT_BYTES: Final = 600
@@ -103,6 +105,7 @@ class Capture:
             notes.append(f"effects_lost:{context.ledger.lost}")
         if context.yielded:
             notes.append(YIELDED)
+        notes += [CONFLICTED + digest for digest in sorted(context.conflicts)[:_MAX_CONFLICTS]]
         if context.late:
             notes.append(EFFECTS_LATE)
         return context.ledger.effects, notes

@@ -73,8 +73,8 @@ class MirrorContext:
     """
 
     __slots__ = (
-        "_cleanups", "_lock", "_observes", "counters", "decision", "ended", "late", "ledger", "pair_id",
-        "resources", "settings", "unobserved", "yielded",
+        "_cleanups", "_lock", "_observes", "conflicts", "counters", "decision", "ended", "late", "ledger",
+        "pair_id", "resources", "settings", "unobserved", "yielded",
     )  # fmt: skip
 
     def __init__(
@@ -92,6 +92,8 @@ class MirrorContext:
         self.ledger = Ledger(self.settings.max_effects)
         self.ended = False
         self.yielded = False
+        self.conflicts: set[str] = set()
+        """Digests of effects that the database refused, for which v1 may be the reason."""
         self.late = False
         self.unobserved = False
         """Whether a live request wrote by a way that guards its mirror but records nothing of a live one."""

@@ -16,6 +16,7 @@ from mirrorproof.decision import Mode, Role
 from mirrorproof.errors import WireError
 
 __all__ = [
+    "CONFLICTED",
     "EFFECTS_LATE",
     "EFFECTS_UNOBSERVED",
     "SCHEMA",
@@ -38,6 +39,9 @@ EFFECTS_LATE: Final = "effects_late"
 """Note on a mirrored exchange that was refused a write after its response: what came next is not known."""
 YIELDED: Final = "yielded"
 """Note on an exchange whose work was given up so that v1 need not wait."""
+CONFLICTED: Final = "conflicted:"
+"""Note on a mirrored exchange, with the digest of an effect behind it: the database refused that one because
+of a row that is there already, or of another's change. v1 may have made it: see `conflicts_with`."""
 
 Id = Annotated[str, Meta(min_length=1, max_length=256)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -123,6 +127,20 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     def yielded(self) -> bool:
         """Whether the request's work was given up: its answer then says nothing about the version."""
         return YIELDED in self.notes or any(effect.outcome is Outcome.YIELDED for effect in self.effects)
+
+    def conflicts_with(self, primary: Exchange) -> bool:
+        """Whether v1 was first: it made the same change that the database refused here.
+
+        Not so where the change was made here before as well: then it would be refused without v1, too.
+        """
+        made = [effect.digest for effect in self.effects]
+        refused = {note.removeprefix(CONFLICTED) for note in self.notes if note.startswith(CONFLICTED)}
+        return any(
+            made.count(digest) < sum(
+                effect.digest == digest and effect.outcome is Outcome.EXECUTED for effect in primary.effects
+            )
+            for digest in refused
+        )  # fmt: skip
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:

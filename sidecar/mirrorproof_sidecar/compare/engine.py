@@ -27,6 +27,10 @@ def compare(primary: Exchange, shadow: Exchange, rules: Rules) -> Comparison:
         for part in ("status", "headers", "body", "effects"):
             found.unknown(found.at(part), given_up)
         return found.comparison()
+    if shadow.conflicts_with(primary):
+        for part in ("status", "headers", "body", "effects"):
+            found.unknown(found.at(part), "conflict_with_primary: v1 was first with the same change")
+        return found.comparison()
     found.part(found.at("status"), lambda: compare_status(primary, shadow, found))
     _compare_responses(primary, shadow, found)
     found.part(found.at("effects"), lambda: compare_effects(primary, shadow, found))

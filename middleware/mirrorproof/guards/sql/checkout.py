@@ -113,6 +113,7 @@ class Checkout(Transactions):
             result = run(None)
         except BaseException as error:
             self._failed = self.lease.driver.postgres and not shared
+            self.lease.note_conflict(error, find())
             self.lease.judge(error)
             if shared:
                 self.lease.steer([f"ROLLBACK TO SAVEPOINT {_INNER}", f"RELEASE SAVEPOINT {_INNER}"])

@@ -45,6 +45,9 @@ _LET_GO = "the mirrored request's transaction was ended so that others need not 
 # PostgreSQL's SQLSTATEs for: lock not available, deadlock, idle in transaction, ended by an administrator.
 _YIELD_STATES = frozenset({"55P03", "40P01", "25P03", "57P01"})
 
+# Unique violation, serialization failure.
+_CONFLICT_STATES = frozenset({"23505", "40001"})
+
 
 class Lease:
     """One connection whose work never lasts. `record` is the pool's entry that holds it."""
@@ -220,6 +223,12 @@ class Lease:
         """The watchdog is about to end the backend. From any thread."""
         self._broken = self._broken or _LET_GO
         self.context.give_up()
+
+    def note_conflict(self, error: BaseException | None, found: Iterable[Found]) -> None:
+        """A statement with these effects failed: note them where v1's having been first could be why."""
+        state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+        if state in _CONFLICT_STATES or "UNIQUE constraint failed" in str(error):
+            self.context.conflicts.update(each.digest for each in found)
 
     def judge(self, error: BaseException) -> None:
         """Look at the connection after an application's statement failed."""

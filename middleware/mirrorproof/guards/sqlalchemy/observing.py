@@ -71,6 +71,7 @@ class Observer:
         self._listeners: dict[str, Callable[..., None]] = {
             "before_cursor_execute": self._before,
             "after_cursor_execute": self._after,
+            "handle_error": self._failed,
             "commit": lambda connection: self._with(connection, _Buffer.flush),
             "rollback": lambda connection: self._with(connection, _Buffer.drop),
             "commit_twophase": lambda connection, *_: self._with(connection, _Buffer.flush),
@@ -141,6 +142,17 @@ class Observer:
                 "note a live statement", live.counters, self._note, live, connection, context, statement,
                 parameters,
             )  # fmt: skip
+
+    def _failed(self, failure: Any) -> None:
+        """A statement that SQLAlchemy reports has failed; the checkout does not know its effects."""
+        context = failure.execution_context
+        cursor = getattr(context, "cursor", None)
+        if isinstance(cursor, ShieldCursor):
+            lease, finder = cursor.checkout.lease, finder_of(cursor.checkout.lease.context, self._now)
+            failsafe("note a conflict", lease.context.counters, lambda: lease.note_conflict(
+                failure.original_exception,
+                finder.in_context(context, failure.statement, failure.parameters),
+            ))  # fmt: skip
 
     def _note_suppressed(self, cursor: ShieldCursor, context: Any, statement: str, parameters: Any) -> None:
         mirror = cursor.checkout.lease.context

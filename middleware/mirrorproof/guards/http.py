@@ -54,7 +54,10 @@ _EXPORTING: Final = getattr(otel_context, "_SUPPRESS_INSTRUMENTATION_KEY", "supp
 
 @dataclass(frozen=True, slots=True)
 class OutboundRequest:
-    """A request that the application is about to send. `host` has no port, `path` no query."""
+    """A request that the application is about to send. `host` has no port, `path` no query.
+
+    `upgrade`: it asks for another protocol, a web socket say, through which anything may be written.
+    """
 
     method: str
     scheme: str
@@ -63,11 +66,12 @@ class OutboundRequest:
     path: str
     query: str
     content_type: str
+    upgrade: bool = False
 
     @property
     def safe(self) -> bool:
         """Whether the method is defined to change nothing (RFC 9110, 9.2.1)."""
-        return self.method in _SAFE_METHODS
+        return self.method in _SAFE_METHODS and not self.upgrade
 
     @property
     def target(self) -> str:

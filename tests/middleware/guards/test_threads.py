@@ -318,6 +318,12 @@ def test_a_pools_workers_are_started_outside_the_request_that_had_them_started()
     assert seen == [None, None]
 
 
+async def test_anyios_workers_are_started_outside_the_request_that_had_them_started() -> None:
+    with entered(mirrored()):
+        worker = await anyio.to_thread.run_sync(threading.current_thread)
+    assert "run" not in vars(worker)
+
+
 def test_a_thread_of_a_mirrored_request_is_late_after_it_and_one_of_a_live_request_is_nobodys() -> None:
     for mode in (Mode.DRY_RUN, Mode.LIVE):
         context = MirrorContext(Decision(mode))

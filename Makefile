@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 # uv resolves in seconds where pip takes minutes; it comes from PyPI into the new environment.
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench manifests docs clean help
+.PHONY: demo test starlette-suite check bench manifests docs clean help
 
 help: ## Show what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml
 	@echo "setting up $(VENV)" >&2
@@ -24,6 +24,9 @@ demo: $(STAMP) ## Mirror live traffic through a real Envoy and read the report
 test: $(STAMP) ## Run every test, on real servers
 	@tests/install-servers
 	$(BIN)/python -m pytest $(ARGS)
+
+starlette-suite: $(STAMP) ## Run Starlette's own tests with each application wrapped
+	$(BIN)/python tests/starlette_suite.py
 
 check: $(STAMP) ## Lint, types, layers
 	$(BIN)/ruff check .

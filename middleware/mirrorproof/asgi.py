@@ -10,10 +10,11 @@ Knows ASGI's scopes. Must not know any framework, guard or the wire format.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from mirrorproof.asgi_types import ASGIApp, Receive, Scope, Send
+from mirrorproof.body import on_asyncio
 from mirrorproof.context import MirrorContext, entered
 from mirrorproof.decision import Decision
 from mirrorproof.gate import Gate
@@ -105,7 +106,7 @@ class MirrorMiddleware:
 async def _refuse(decision: Decision, receive: Receive, send: Send) -> None:
     """Answer 400 or 403. The body is read to its end, so that a mirror's caller is not held up."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_S):
+        async with asyncio.timeout(DRAIN_S) if on_asyncio() else nullcontext():
             while (message := await receive())["type"] == "http.request" and message.get("more_body", False):
                 pass
     body = (decision.reason + "\n").encode()

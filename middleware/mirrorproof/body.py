@@ -18,10 +18,19 @@ from typing import Final
 
 from mirrorproof.asgi_types import Message, Receive
 
-__all__ = ["BodyMeter", "BodyPump", "BodySample"]
+__all__ = ["BodyMeter", "BodyPump", "BodySample", "on_asyncio"]
 
 _DISCONNECT: Final = "http.disconnect"
 _EMPTY_SHA256: Final = hashlib.sha256().hexdigest()
+
+
+def on_asyncio() -> bool:
+    """Whether an asyncio loop runs here. On trio there is no pump: the application sets the pace."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class BodySample:

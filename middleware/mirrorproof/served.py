@@ -10,7 +10,7 @@ Knows ASGI's http messages. Must not know how a request was decided upon.
 from __future__ import annotations
 
 from mirrorproof.asgi_types import ASGIApp, Message, Receive, Scope, Send
-from mirrorproof.body import BodyMeter, BodyPump
+from mirrorproof.body import BodyMeter, BodyPump, on_asyncio
 from mirrorproof.context import MirrorContext, entered
 from mirrorproof.failsafe import failsafe
 from mirrorproof.gate import Submit
@@ -35,7 +35,7 @@ class ServedRequest(Observation):
         self._receive = self._pump.receive if self._pump else self._meter.receive
 
     def _make_pump(self, receive: Receive) -> BodyPump | None:
-        if not self.context.mirrored or self.head.bodyless(self.scope["method"]):
+        if not self.context.mirrored or self.head.bodyless(self.scope["method"]) or not on_asyncio():
             return None
         settings = self.context.settings
         return BodyPump(receive, settings.max_unread_bytes, settings.unread_patience_s)

@@ -10,6 +10,7 @@ Knows grpc.aio's handlers. Must not know guards or the wire format.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,7 @@ from mirrorproof.context import MirrorContext, entered
 from mirrorproof.decision import Decision
 from mirrorproof.gate import Gate
 from mirrorproof.head import RequestHead
+from mirrorproof.observation import DRAIN_S
 from mirrorproof.settings import Settings
 
 __all__ = ["mirror_interceptor"]
@@ -70,6 +72,11 @@ def _refusing(grpc: Any, decision: Decision, handler: Any) -> Any:
     code = grpc.StatusCode.PERMISSION_DENIED if decision.refusal == 403 else grpc.StatusCode.INVALID_ARGUMENT
 
     async def refuse(request: Any, call: Any) -> None:
+        if handler.request_streaming:  # to its end, so that a mirror's caller is not held up
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_S):
+                    async for _ in request:
+                        pass
         await call.abort(code, decision.reason)
 
     return refuse

@@ -24,6 +24,7 @@ from django.http import HttpResponse
 from django.urls import path as django_path
 from fastapi import BackgroundTasks, Depends, FastAPI
 from fastapi.responses import StreamingResponse
+from litestar.params import FromPath
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -99,7 +100,7 @@ def starlette_app(shelf: Any) -> Any:
 
 def litestar_app(shelf: Any) -> Any:
     @litestar.post("/orders/{order:int}", sync_to_thread=True)
-    def order(order: int) -> str:
+    def order(order: FromPath[int]) -> str:
         return send_mail(f"order {order}")
 
     # Around the whole application: Litestar's own `middleware=` comes after its routing.

@@ -5,6 +5,7 @@ Knows guards and installed distributions. Must not import any client.
 
 from __future__ import annotations
 
+import sys
 from fnmatch import fnmatchcase
 from importlib.metadata import distributions
 from importlib.util import find_spec
@@ -49,7 +50,8 @@ def inventory() -> dict[str, Any]:
 
 def _told(guard: Guard) -> dict[str, Any]:
     try:
-        present = find_spec(guard.module.partition(".")[0]) is not None
+        package = guard.module.partition(".")[0]
+        present = package in sys.modules or find_spec(package) is not None
     except (ImportError, ValueError):
         present = False
     return {

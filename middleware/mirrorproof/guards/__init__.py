@@ -140,11 +140,15 @@ def install_guards(*names: str, strict: bool = True) -> list[str]:
             if name in _installed:
                 continue
             guard_type: type[Guard] = found[name].load()
-            if find_spec(guard_type.module.partition(".")[0]) is None:
+            if not _is_there(guard_type.module.partition(".")[0]):
                 continue
             _installed[name] = guard_type()
             _await_import(_installed[name], strict)
         return sorted(_installed)
+
+
+def _is_there(package: str) -> bool:
+    return package in sys.modules or find_spec(package) is not None  # kombu's has no spec once imported
 
 
 def _await_import(guard: Guard, strict: bool) -> None:

@@ -202,9 +202,9 @@ PIPED = ("redis.set", "redis.incrby")
 TAKEN = ("queue.consume", "redis.rpush", "queue.consume", "redis.xadd")
 TRANSACTION = ("redis.incrby", "redis.incrby")
 NOT_COVERED = (
-    "Keyspace listeners and RESP messages that an application sends past `execute_command`, on a connection that "
-    "it took from the pool itself. A suppressed write is answered as if it succeeded, and is not seen by later "
-    "reads. A script (EVAL, FCALL) is not run: it is answered None unless a rule `returns` something."
+    "What is sent past `execute_command`, on a connection that the application took from the pool itself. A "
+    "suppressed write is answered as if it succeeded, and later reads do not see it. A script (EVAL, FCALL) "
+    "is not run: it is answered None unless a rule `returns` something."
 )
 CLIENTS = [
     Client(name="redis", guard="redis", peer="redis", not_covered=NOT_COVERED, cases=(

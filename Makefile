@@ -41,8 +41,9 @@ bench: $(STAMP) ## Measure the middleware beside its peers, and v1's wait for a 
 manifests: $(STAMP) ## Render envoyfilters/*.yaml anew
 	$(BIN)/python -m mirrorproof_istio envoyfilters/mirror-port.yaml
 
-docs: $(STAMP) ## Write docs/settings.md anew
+docs: $(STAMP) ## Write docs/settings.md and docs/guards.md anew
 	$(BIN)/python docs/settings_page.py
+	$(BIN)/python docs/guards_page.py
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

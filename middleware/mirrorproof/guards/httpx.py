@@ -35,7 +35,7 @@ class HttpxGuard(Guard):
     name = "httpx"
     module = "httpcore"
     distribution = "httpx"
-    tested = ("0.27", "0.28")
+    tested = ("0.28", "0.28")
     covers = "httpx.Client and AsyncClient, through httpcore's ConnectionPool and AsyncConnectionPool"
 
     def install(self) -> None:

@@ -16,7 +16,7 @@ from mirrorproof.context import MirrorContext, current
 from mirrorproof.guards import Guard
 from mirrorproof.guards.amqp import DESCRIBED, Arguments, carry_callback, judged, marked_headers
 
-__all__ = ["PikaGuard"]
+__all__ = ["PikaGuard", "channel_name"]
 
 _WAIT_IN_REQUEST_S: Final = 1.0
 _KEPT: Final = "_mirrorproof_suppressed_consumers"

@@ -42,7 +42,7 @@ class Urllib3Guard(Guard):
     name = "urllib3"
     module = "urllib3.connectionpool"
     distribution = "urllib3"
-    tested = ("2.0", "2.8")
+    tested = ("2.8", "2.8")
     covers = "requests; urllib3's PoolManager, ProxyManager and pools, through HTTPConnectionPool.urlopen"
 
     def install(self) -> None:

@@ -1,0 +1,58 @@
+"""boto3's guard: which operations are reads, and what an effect is called."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from mirrorproof.guards.aws import payload_of, place_of
+from mirrorproof.guards.boto3 import is_read
+
+
+@pytest.mark.parametrize(("service", "operation"), [
+    ("s3", "GetObject"), ("s3", "HeadObject"), ("s3", "ListObjectsV2"), ("dynamodb", "BatchGetItem"),
+    ("dynamodb", "Query"), ("dynamodb", "Scan"), ("sqs", "GetQueueUrl"), ("kms", "Decrypt"),
+    ("sts", "AssumeRole"),
+])  # fmt: skip
+def test_what_changes_nothing_is_a_read(service: str, operation: str) -> None:
+    assert is_read(service, operation, {})
+
+
+@pytest.mark.parametrize(("service", "operation"), [
+    ("s3", "PutObject"), ("sqs", "ReceiveMessage"), ("stepfunctions", "GetActivityTask"),
+    ("lambda", "Invoke"),
+    ("cognito-idp", "GetUserAttributeVerificationCode"), ("new", "Getaway"), ("new", "Anything"),
+])  # fmt: skip
+def test_what_changes_something_or_is_unknown_is_a_write(service: str, operation: str) -> None:
+    assert not is_read(service, operation, {})
+
+
+def test_a_partiql_statement_is_a_read_if_it_selects() -> None:
+    assert is_read("dynamodb", "ExecuteStatement", {"Statement": "SELECT * FROM orders"})
+    assert not is_read("dynamodb", "ExecuteStatement", {"Statement": "DELETE FROM orders"})
+    mixed = {"TransactStatements": [{"Statement": "select 1"}, {"Statement": "INSERT INTO orders"}]}
+    assert not is_read("dynamodb", "ExecuteTransaction", mixed)
+
+
+def test_a_call_on_several_tables_fits_no_rule_for_one_of_them() -> None:
+    assert place_of("dynamodb", {"TableName": "orders"}) == ("orders", None, "orders")
+    both = {"RequestItems": {"users": [], "orders": []}}
+    assert place_of("dynamodb", both) == (
+        "orders, users",
+        None,
+        None,
+    )
+
+
+def test_a_queue_is_named_by_the_last_part_of_its_url() -> None:
+    assert place_of("sqs", {"QueueUrl": "https://sqs/1/orders.fifo"}) == ("orders.fifo", "orders.fifo", None)
+
+
+def test_a_body_stays_where_it_stood_and_random_names_do_not_count() -> None:
+    body = io.BytesIO(b"xx10.01")
+    body.seek(2)
+    first: Any = payload_of({"Body": body, "Key": "7", "UploadId": "random"}, None)
+    assert body.read() == b"10.01"
+    assert first == payload_of({"Body": b"10.01", "Key": "7", "UploadId": "other"}, None)

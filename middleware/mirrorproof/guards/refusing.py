@@ -1,0 +1,201 @@
+"""Clients whose writes are refused in a mirrored request, since nothing here can answer in their place yet.
+
+Theory of operation. A refusal is an error that the application sees, so its mirrored answer may differ from
+v1's; but nothing is written, which the last line of defence could not promise: these clients keep
+connections open, or open them in C. Live requests' writes are not recorded, and say so. A rule that allows
+one lets it through.
+
+Knows where PyMongo, aiokafka, confluent-kafka and py-amqp send. Must not know their answers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mirrorproof.context import Action, connecting, current
+from mirrorproof.errors import EffectRefusedError
+from mirrorproof.exchange import Outcome
+from mirrorproof.guards import Guard
+from mirrorproof.guards.acting import CONSUME, Write
+from mirrorproof.rulings import Where
+
+__all__ = ["AiokafkaGuard", "AmqpGuard", "ConfluentKafkaGuard", "PymongoGuard"]
+
+_MONGO_READS: Final = frozenset({
+    "find", "getmore", "killcursors", "count", "distinct", "aggregate", "explain", "listcollections",
+    "listdatabases", "listindexes", "listsearchindexes", "dbstats", "collstats", "hello", "ismaster", "ping",
+    "buildinfo", "serverstatus", "hostinfo", "connectionstatus", "startsession", "endsessions",
+    "refreshsessions", "aborttransaction", "saslstart", "saslcontinue", "authenticate", "getnonce",
+})  # fmt: skip
+_MONGO_KINDS: Final = {
+    "insert": "mongo.insert", "update": "mongo.update", "delete": "mongo.delete",
+    "findandmodify": "mongo.update",
+}  # fmt: skip
+
+
+class PymongoGuard(Guard):
+    """Guards PyMongo, sync and async, below everything that it offers."""
+
+    name = "pymongo"
+    module = "pymongo"
+    distribution = "pymongo"
+    tested = ("4.20", "4.20")
+    covers = "every command that is not known to read, and $out and $merge, is refused; reads pass"
+
+    def install(self) -> None:
+        import pymongo.asynchronous.command_runner as of_async
+        import pymongo.synchronous.command_runner as of_sync
+        from pymongo.asynchronous.pool import Pool as AsyncPool
+
+        for module in (of_sync, of_async):
+            self.wrap(module, "_run_command", _run_mongo)
+        self.wrap(AsyncPool, "connect", _connect_mongo)
+
+
+class AiokafkaGuard(Guard):
+    """Guards aiokafka."""
+
+    name = "aiokafka"
+    module = "aiokafka"
+    distribution = "aiokafka"
+    tested = ("0.14", "0.14")
+    covers = "AIOKafkaProducer's send, send_batch and transactions, AIOKafkaConsumer with a group: refused"
+
+    def install(self) -> None:
+        from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+        for name in ("send", "send_batch", "begin_transaction", "send_offsets_to_transaction"):
+            self.wrap(AIOKafkaProducer, name, _publish)
+        for name in ("start", "getone", "getmany", "commit"):
+            self.wrap(AIOKafkaConsumer, name, _consume_in_group)
+
+
+class ConfluentKafkaGuard(Guard):
+    """Guards confluent-kafka, whose classes are C types: subclasses take their places."""
+
+    name = "confluent_kafka"
+    module = "confluent_kafka"
+    distribution = "confluent-kafka"
+    tested = ("2.16", "2.16")
+    covers = "Producer's produce and transactions, Consumer's subscribe, poll, consume and commit: refused"
+
+    def install(self) -> None:
+        import confluent_kafka
+
+        producer = _refusing(confluent_kafka.Producer, "queue.publish", _PRODUCES)
+        consumer = _refusing(confluent_kafka.Consumer, CONSUME, _CONSUMES)
+        self.replace(confluent_kafka, "Producer", producer)
+        self.replace(confluent_kafka, "Consumer", consumer)
+        for name in ("produce",):
+            self.wrap(confluent_kafka.SerializingProducer, name, _publish)
+        for name in ("subscribe", "poll"):
+            if name in vars(confluent_kafka.DeserializingConsumer):
+                self.wrap(confluent_kafka.DeserializingConsumer, name, _consume)
+
+
+class AmqpGuard(Guard):
+    """Guards py-amqp's channels, for those who go past kombu."""
+
+    name = "amqp"
+    module = "amqp.channel"
+    distribution = "amqp"
+    tested = ("5.3", "5.3")
+    covers = "Channel.basic_publish past kombu's Producer: refused"
+
+    def install(self) -> None:
+        from amqp.channel import Channel
+
+        for name in ("_basic_publish", "basic_publish", "basic_publish_confirm"):
+            self.wrap(Channel, name, _publish_amqp)
+
+
+def refuse_mirrored(write: Write) -> None:
+    """Raise `EffectRefusedError` in a mirrored request, unless a rule allows the write."""
+    context = current()
+    if context is None:
+        return
+    ruling = context.ruling(write.kind, write.target, write.where)
+    if ruling.action in (Action.EXECUTE, Action.OBSERVE):
+        if not context.mirrored:
+            context.unobserved = True
+        elif ruling.action is Action.OBSERVE:
+            _record(write, Outcome.EXECUTED)
+        return
+    if ruling.action is Action.REFUSE:
+        context.refuse(write.kind, write.target, write.line(context.settings.redact), write.digest)
+    _record(write, Outcome.BLOCKED)
+    raise EffectRefusedError(
+        f"{write.kind} {write.target}: refused in a mirrored request, since mirrorproof cannot answer in "
+        "this client's place yet; a rule in `effect_rules` may allow it"
+    )
+
+
+def _record(write: Write, outcome: Outcome) -> None:
+    context = current()
+    if context is not None:
+        line = write.line(context.settings.redact)
+        context.record(write.kind, write.target, line, write.digest, outcome)
+
+
+_PRODUCES: Final = ("produce", "produce_batch", "begin_transaction", "send_offsets_to_transaction")
+_CONSUMES: Final = ("subscribe", "poll", "consume", "commit", "assign")
+
+
+def _refusing(kind: Any, effect: str, names: tuple[str, ...]) -> Any:
+    """A subclass whose methods of these names are refused where a request is mirrored."""
+
+    def method(name: str) -> Any:
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            refuse_mirrored(_of_topic(effect, args, kwargs))
+            return getattr(kind, name)(self, *args, **kwargs)
+
+        call.__name__ = name
+        return call
+
+    made = type(kind.__name__, (kind,), {name: method(name) for name in names if hasattr(kind, name)})
+    made.__module__, made.__doc__ = kind.__module__, kind.__doc__
+    return made
+
+
+def _of_topic(effect: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Write:
+    topic = kwargs.get("topic") or (args[0] if args and isinstance(args[0], str) else "")
+    return Write(effect, f"topic {topic}".strip(), None, where=Where(queue=topic))
+
+
+def _publish(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    refuse_mirrored(_of_topic("queue.publish", args, kwargs))
+    return wrapped(*args, **kwargs)
+
+
+def _consume(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    refuse_mirrored(_of_topic(CONSUME, (), kwargs))
+    return wrapped(*args, **kwargs)
+
+
+def _consume_in_group(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if instance._group_id:
+        refuse_mirrored(_of_topic(CONSUME, (), kwargs))
+    return wrapped(*args, **kwargs)
+
+
+def _publish_amqp(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    key = kwargs.get("routing_key") or (args[2] if len(args) > 2 else "")
+    refuse_mirrored(Write("queue.publish", f"routing key {key}", where=Where(queue=key)))
+    return wrapped(*args, **kwargs)
+
+
+async def _connect_mongo(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    with connecting():  # a connection by itself changes nothing; it is made in tasks of asyncio's own
+        return await wrapped(*args, **kwargs)
+
+
+def _run_mongo(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    command = args[1] if len(args) > 1 else kwargs["cmd"]
+    name = next(iter(command))
+    low = name.lower()
+    stages = command.get("pipeline") or () if low == "aggregate" else ()
+    if low not in _MONGO_READS or any("$out" in stage or "$merge" in stage for stage in stages):
+        collection = str(command[name])
+        kind = _MONGO_KINDS.get(low, "mongo.command")
+        refuse_mirrored(Write(kind, f"{name} {collection}", where=Where(table=collection)))
+    return wrapped(*args, **kwargs)

@@ -57,22 +57,24 @@ def page() -> str:
         + f"\n{len(clients)} clients, {sum(len(each.cases) for each in clients)} ways to write. "
         "SQLAlchemy has a table of its own, tests/middleware/guards/test_sqlalchemy_matrix.py.\n"
         + GAPS
-        + "".join(f"- **{each.name}**: {each.not_covered}\n" for each in clients if each.not_covered)
+        + "".join(
+            dict.fromkeys(f"- **{each.name}**: {each.not_covered}\n" for each in clients if each.not_covered)
+        )
         + GENERAL
     )
 
 
-GENERAL = """- **PyMongo, aiokafka, confluent-kafka, py-amqp**: refused, not answered: the application gets an error, and
+GENERAL = """\
+- **PyMongo, aiokafka, confluent-kafka, py-amqp**: refused, not answered: the application gets an error, and
   a live request's writes are not recorded.
 - **http.client and urllib.request**: no guard of their own. A mirrored request can open no connection with
   them, but one that was opened before the request is not held back.
 - **Elasticsearch and OpenSearch clients**: held back by the urllib3 and aiohttp guards, their POST searches
   among them; let those through with a rule (`path = "/*/_search"`, `action = "allow"`).
-- **redis-py**: later reads of the same request do not see its suppressed writes.
-- **Everything else**: a client without a guard is stopped where it opens a socket, a file or a
-  process (setting `unguarded`). What it does on a connection that was open before the request, or in C code
-  that Python does not see, is not held back; a shadow's database role, AuthorizationPolicy and network are
-  the second layer.
+- **Everything else**: a client without a guard is stopped where it opens a socket, a file or a process
+  (setting `unguarded`). What it does on a connection that was open before the request, or in C code that
+  Python does not see, is not held back; a shadow's database role, AuthorizationPolicy and network are the
+  second layer.
 """
 
 

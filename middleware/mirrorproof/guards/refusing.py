@@ -109,7 +109,7 @@ class AmqpGuard(Guard):
             self.wrap(Channel, name, _publish_amqp)
 
 
-def refuse_mirrored(write: Write) -> None:
+def _refuse_mirrored(write: Write) -> None:
     """Raise `EffectRefusedError` in a mirrored request, unless a rule allows the write."""
     context = current()
     if context is None:
@@ -146,7 +146,7 @@ def _refusing(kind: Any, effect: str, names: tuple[str, ...]) -> Any:
 
     def method(name: str) -> Any:
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            refuse_mirrored(_of_topic(effect, args, kwargs))
+            _refuse_mirrored(_of_topic(effect, args, kwargs))
             return getattr(kind, name)(self, *args, **kwargs)
 
         call.__name__ = name
@@ -163,24 +163,24 @@ def _of_topic(effect: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Wri
 
 
 def _publish(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    refuse_mirrored(_of_topic("queue.publish", args, kwargs))
+    _refuse_mirrored(_of_topic("queue.publish", args, kwargs))
     return wrapped(*args, **kwargs)
 
 
 def _consume(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    refuse_mirrored(_of_topic(CONSUME, (), kwargs))
+    _refuse_mirrored(_of_topic(CONSUME, (), kwargs))
     return wrapped(*args, **kwargs)
 
 
 def _consume_in_group(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if instance._group_id:
-        refuse_mirrored(_of_topic(CONSUME, (), kwargs))
+        _refuse_mirrored(_of_topic(CONSUME, (), kwargs))
     return wrapped(*args, **kwargs)
 
 
 def _publish_amqp(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     key = kwargs.get("routing_key") or (args[2] if len(args) > 2 else "")
-    refuse_mirrored(Write("queue.publish", f"routing key {key}", where=Where(queue=key)))
+    _refuse_mirrored(Write("queue.publish", f"routing key {key}", where=Where(queue=key)))
     return wrapped(*args, **kwargs)
 
 
@@ -197,5 +197,5 @@ def _run_mongo(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[
     if low not in _MONGO_READS or any("$out" in stage or "$merge" in stage for stage in stages):
         collection = str(command[name])
         kind = _MONGO_KINDS.get(low, "mongo.command")
-        refuse_mirrored(Write(kind, f"{name} {collection}", where=Where(table=collection)))
+        _refuse_mirrored(Write(kind, f"{name} {collection}", where=Where(table=collection)))
     return wrapped(*args, **kwargs)

@@ -15,7 +15,7 @@ from mirrorproof.guards.redis.commands import Command
 from mirrorproof.guards.redis.replies import plausible
 from mirrorproof.rulings import Where
 
-__all__ = ["command_of", "described", "reply_of", "shaped", "waits_s"]
+__all__ = ["callbacks_of", "client_of", "command_of", "described", "reply_of", "shaped", "waits_s"]
 
 PUBLISH: Final = "queue.publish"
 _MAX_WAIT_S: Final = 10.0

@@ -31,11 +31,26 @@ def run(command: tuple[str, ...]) -> None:
         Settings.load()
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
+    _refuse_deaf(command)
     try:
         os.execvpe(command[0], command, environment(os.environ))  # noqa: S606 - what the user asks for
     except OSError as error:
         click.echo(f"Error: {command[0]} cannot be started: {error.strerror}", err=True)
         raise SystemExit(127 if isinstance(error, FileNotFoundError) else 126) from error
+
+
+def _refuse_deaf(command: tuple[str, ...]) -> None:
+    """Refuse a Python that is told to ignore the environment or `site`: it would run without guards."""
+    if not os.path.basename(command[0]).startswith("python"):
+        return
+    for option in command[1:]:
+        if not option.startswith("-") or option in ("-c", "-m", "-"):
+            return
+        if not option.startswith("--") and set(option) & set("EIS"):
+            raise click.UsageError(
+                f"{command[0]} {option} ignores what installs the guards, so it would run without them; "
+                "leave out -E, -I and -S"
+            )
 
 
 @click.command()

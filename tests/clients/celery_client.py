@@ -70,7 +70,7 @@ def _app(peer: RabbitPeer) -> Any:
     app.conf.task_queues = [kombu.Queue("orders", routing_key="orders", no_declare=True)]
     app.conf.task_default_queue = "orders"
 
-    @app.task(name="shop.order")
+    @app.task(name="shop.order", shared=False)
     def order(total: str) -> str:
         return total
 

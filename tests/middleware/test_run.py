@@ -95,6 +95,13 @@ def test_options_of_the_program_are_its_own() -> None:
     assert run(sys.executable, "--version").stdout.startswith("Python 3")
 
 
+@pytest.mark.parametrize("option", ["-I", "-E", "-S", "-sE"])
+def test_a_python_that_would_not_hear_of_the_guards_is_refused(option: str) -> None:
+    done = run(sys.executable, option, "-c", "print(1)")
+    assert done.returncode == 2
+    assert "would run without" in done.stderr
+
+
 def test_a_program_that_is_not_there_is_told_of() -> None:
     done = run("/no/such/program")
     assert done.returncode == 127
@@ -208,7 +215,7 @@ def test_the_inventory_names_every_guard_and_what_has_none(monkeypatch: pytest.M
     assert [each["client"] for each in found["not_covered"]] == ["google-cloud-storage", "paramiko"]
     told = {each["guard"]: each for each in found["guards"]}
     assert told["httpx"]["state"] == "here"
-    assert told["httpx"]["tested"] == ["0.27", "0.28"]
+    assert told["httpx"]["tested"] == ["0.28", "0.28"]
     text = render(found)
     assert "paramiko 1.0" in text
     assert all(each["covers"].split()[0] in text for each in found["guards"])

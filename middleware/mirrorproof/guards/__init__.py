@@ -38,6 +38,8 @@ ENTRY_POINT_GROUP: Final = "mirrorproof.guards"
 # They are around applications, and connect by way of others.
 _AROUND: Final = frozenset({"celery", "django", "sqlalchemy"})
 
+_INHERITED: Final = object()  # in the place of what an owner has from its base class
+
 _log = logging.getLogger("mirrorproof")
 _lock = RLock()  # installing may import a client, whose own imports may install another guard
 _installed: dict[str, Guard] = {}
@@ -75,19 +77,27 @@ class Guard(ABC):
 
     def wrap(self, owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
         """Put `wrapper` (wrapped, instance, args, kwargs; as wrapt's) around `owner`'s own `name`."""
-        self.__dict__.setdefault("_replaced", []).append((owner, name, owner.__dict__[name]))
+        self._remember(owner, name)
         wrapt.wrap_function_wrapper(owner, name, wrapper)
 
     def replace(self, owner: Any, name: str, value: Any) -> None:
         """Put `value` in the place of `owner`'s own `name`."""
-        self.__dict__.setdefault("_replaced", []).append((owner, name, owner.__dict__[name]))
+        self._remember(owner, name)
         setattr(owner, name, value)
+
+    def _remember(self, owner: Any, name: str) -> None:
+        own = vars(owner).get(name, _INHERITED)
+        self.__dict__.setdefault("_replaced", []).append((owner, name, own))
 
     def uninstall(self) -> None:
         """Take back what `wrap` and `replace` did. A guard that does more takes that back as well."""
         replaced = self.__dict__.pop("_replaced", [])
         while replaced:
-            setattr(*replaced.pop())
+            owner, name, own = replaced.pop()
+            if own is _INHERITED:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, own)
 
     @property
     def version(self) -> str:

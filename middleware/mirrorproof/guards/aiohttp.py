@@ -40,7 +40,7 @@ class AiohttpGuard(Guard):
     """Guards aiohttp's client."""
 
     name = "aiohttp"
-    module = "aiohttp.client"
+    module = "aiohttp"
     distribution = "aiohttp"
     tested = ("3.14", "3.14")
     covers = "aiohttp.ClientSession and aiohttp.request; a mirrored request's web sockets are refused"

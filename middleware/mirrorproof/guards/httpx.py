@@ -131,6 +131,7 @@ def _outbound(request: Any) -> OutboundRequest:
         path=path,
         query=query,
         content_type=content_type.decode("latin-1"),
+        upgrade=any(name.lower() == b"upgrade" for name, _ in request.headers),
     )
 
 

@@ -44,7 +44,7 @@ class NatsGuard(Guard):
     """Guards nats-py."""
 
     name = "nats"
-    module = "nats.js.client"
+    module = "nats"
     distribution = "nats-py"
     tested = ("2.16", "2.16")
     covers = (

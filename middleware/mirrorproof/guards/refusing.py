@@ -99,7 +99,7 @@ class AmqpGuard(Guard):
     name = "amqp"
     module = "amqp.channel"
     distribution = "amqp"
-    tested = ("5.3", "5.3")
+    tested = ("5.4", "5.4")
     covers = "Channel.basic_publish past kombu's Producer: refused"
 
     def install(self) -> None:

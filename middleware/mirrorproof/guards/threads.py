@@ -98,7 +98,10 @@ def _when_done(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[
 
 def _start(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if not type(instance).__module__.startswith("anyio."):  # whose workers are shared, and carry by job
-        instance.run = carry(instance.run, lent=True)
+        run = instance.run
+        carried = carry(run, lent=True)
+        if carried is not run:
+            instance.run = carried
     return wrapped(*args, **kwargs)
 
 

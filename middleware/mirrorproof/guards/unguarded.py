@@ -209,6 +209,11 @@ def _renamed(
     return _file(source, source_in) or _file(made, made_in)
 
 
+def _is_byte_code(name: str) -> bool:
+    stem, _, suffix = name.rpartition(".")  # Python writes `x.pyc.140…` first, and renames it
+    return suffix == "pyc" or (suffix.isdigit() and stem.endswith(".pyc"))
+
+
 def _file(path: Any, folder: Any = None) -> _Way | None:
     """A file that would be changed, or `None` for one that is a process's own."""
     if isinstance(path, int) or path is None:  # it was opened before
@@ -219,7 +224,7 @@ def _file(path: Any, folder: Any = None) -> _Way | None:
     if os.path.abspath(name).startswith(_DEVICES):
         return None
     name = os.path.realpath(name)
-    if name.startswith(_DEVICES) or ".pyc" in os.path.basename(name) or "__pycache__" in name:
+    if name.startswith(_DEVICES) or _is_byte_code(name):
         return None
     if any(name == each or name.startswith(each + os.sep) for each in _state.temporary):
         return None

@@ -121,6 +121,7 @@ def _outbound(pool: Any, method: str, url: str, headers: Any) -> OutboundRequest
         path=split.path or "/",
         query=split.query,
         content_type=types[0] if types else "",
+        upgrade=any(_text(name).lower() == "upgrade" for name in headers),
     )
 
 
@@ -156,17 +157,17 @@ class _Sampled:
         """What is to be sent in the body's place."""
         if body is None:
             return
-        if isinstance(body, str | bytes | bytearray | memoryview):
+        if isinstance(body, str) or _is_buffer(body):
             self._feed(body)
         elif hasattr(body, "read"):
             self.passed = body if isinstance(body, io.TextIOBase) else _SampledFile(body, self)
         elif hasattr(body, "__next__") or hasattr(body, "__iter__"):
-            self.passed = self._chunks()
+            self.passed = self._chunks() if hasattr(body, "__next__") else _SampledIterable(body, self)
 
     def read_all(self) -> None:
         """Read a body that is not sent to its end."""
         body = self._body
-        if body is None or isinstance(body, str | bytes | bytearray | memoryview):
+        if body is None or isinstance(body, str) or _is_buffer(body):
             return
         if hasattr(body, "read"):
             while block := body.read(_BLOCK_BYTES):
@@ -177,6 +178,11 @@ class _Sampled:
 
     def _feed(self, chunk: Any) -> None:
         self.sample.feed(chunk.encode() if isinstance(chunk, str) else bytes(chunk))
+
+    def again(self) -> Iterator[Any]:
+        """The chunks from their beginning, as a retry sends them."""
+        self.sample = BodySample(_MAX_BODY_KEPT)
+        return self._chunks()
 
     def _chunks(self) -> Iterator[Any]:
         for chunk in self._body:
@@ -205,3 +211,25 @@ class _SampledFile:
 
     def __iter__(self) -> Iterator[Any]:
         return iter(lambda: self.read(_BLOCK_BYTES), b"")
+
+
+class _SampledIterable:
+    """An iterable that can be sent again, as itself, with whatever else it can do."""
+
+    def __init__(self, body: Any, sampled: _Sampled) -> None:
+        self._body = body
+        self._sampled = sampled
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._sampled.again()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._body, name)
+
+
+def _is_buffer(body: Any) -> bool:
+    try:
+        memoryview(body)
+    except TypeError:
+        return False
+    return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
 
 import asyncpg
 import psycopg
@@ -38,8 +38,12 @@ def rows(url: str) -> int:
         return connection.execute("SELECT count(*) FROM strays").fetchone()[0]  # type: ignore[index]
 
 
-def mirrored() -> Any:
-    return entered(MirrorContext(Decision(Mode.DRY_RUN)))
+@contextmanager
+def mirrored() -> Iterator[MirrorContext]:
+    """A mirrored request, from its beginning to its end."""
+    with entered(MirrorContext(Decision(Mode.DRY_RUN))) as context:
+        yield context
+        context.end()
 
 
 def test_a_psycopg_connection_from_before_the_request_is_refused(url: str) -> None:
@@ -48,6 +52,8 @@ def test_a_psycopg_connection_from_before_the_request_is_refused(url: str) -> No
             for run in (connection.execute, kept.execute, lambda sql: kept.executemany(sql, [(), ()])):
                 with pytest.raises(EffectRefusedError, match="opened outside"):
                     run(INSERT)
+            with pytest.raises(EffectRefusedError, match="opened outside"):
+                connection.commit()
             assert {effect.outcome for effect in context.ledger} == {"blocked"}
         assert rows(url) == 0
         connection.execute(INSERT)
@@ -165,3 +171,15 @@ def test_a_live_write_through_sqlalchemy_and_asyncpg_stays_known(url: str) -> No
         return live
 
     assert not asyncio.run(main()).unobserved
+
+
+def test_psycopg2_is_guarded_however_its_connect_was_imported(url: str) -> None:
+    uninstall_guards()
+    from psycopg2 import connect
+
+    install_guards()
+    with mirrored():
+        connection = connect(url)
+        connection.cursor().execute(INSERT)
+        connection.commit()
+    assert rows(url) == 0

@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import logging
 import smtplib  # noqa: F401 - the client of `Mail` is imported already
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
@@ -292,3 +293,31 @@ def test_a_shadow_says_once_which_queue_it_does_not_consume(caplog: pytest.LogCa
         for _ in range(3):
             assert perform(Write(CONSUME, "jobs of this test"), lambda: "message", lambda: None) is None
     assert caplog.text.count("takes no messages from jobs of this test") == 1
+
+
+class Heir(Client):
+    """Has the method from its base class."""
+
+
+def test_an_inherited_method_is_wrapped_on_its_heir_and_unwrapped_again() -> None:
+    guard = OfClient()
+    guard.wrap(Heir, "send", lambda wrapped, *_: "wrapped")
+    assert (Heir().send("a"), Client().send("a")) == ("wrapped", "sent a")
+    Guard.uninstall(guard)
+    assert Heir().send("a") == "sent a"
+    assert "send" not in vars(Heir)
+
+
+IMPORTED = (
+    "aiohttp", "aiokafka", "aio_pika", "aiosmtplib", "amqp", "asyncpg", "boto3", "celery", "confluent_kafka",
+    "django.db", "grpc", "httpx", "kombu", "nats", "pika", "psycopg", "psycopg2", "psycopg_pool", "pymongo",
+    "redis", "requests", "smtplib", "sqlalchemy",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("client", IMPORTED)
+def test_a_client_can_be_imported_after_the_guards_in_a_new_process(client: str) -> None:
+    program = f"from mirrorproof import install_guards; install_guards(); import {client}"
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -230,6 +230,7 @@ def test_reading_devices_and_byte_code_pass(folder: Path) -> None:
 
 def test_a_log_file_is_written_and_rolled_over(folder: Path) -> None:
     log = logging.getLogger("test of log files")
+    log.setLevel(logging.WARNING)  # whatever the root logger was made to hear by others
     with entered(context_for()) as context:
         handler = RotatingFileHandler(folder / "log", maxBytes=1, backupCount=1, delay=True)
         log.addHandler(handler)

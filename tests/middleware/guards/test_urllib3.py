@@ -149,3 +149,18 @@ def test_telemetry_on_its_way_out_passes_a_dry_process_unrecorded(outside: Any) 
     finally:
         detach(token)
     assert len(outside.requests) == 4
+
+
+def test_a_live_body_of_pieces_is_sent_whole_again_on_a_retry(outside: Any) -> None:
+    again = urllib3.Retry(1, status_forcelist=[201], allowed_methods=None, raise_on_status=False)
+    with entered(in_mode(Mode.LIVE)):
+        urllib3.request("POST", outside.url, body=[b"ab", b"cd"], retries=again)
+    assert [body for *_, body in outside.requests] == [b"abcd", b"abcd"]
+
+
+def test_an_upgrade_is_no_read(outside: Any) -> None:
+    headers = {"Upgrade": "x", "Connection": "upgrade"}
+    with entered(in_mode(Mode.DRY_RUN)) as context:
+        urllib3.request("GET", outside.url, headers=headers)
+    assert outside.requests == []
+    assert [effect.outcome for effect in context.ledger] == [Outcome.SUPPRESSED]

@@ -32,6 +32,8 @@ class PsycopgGuard(Guard):
         self.wrap(psycopg.Connection, "connect", _connect)
         self.wrap(psycopg.AsyncConnection, "connect", _connect_async)
         self.replace(psycopg, "connect", psycopg.Connection.connect)
+        for connection in (psycopg.Connection, psycopg.AsyncConnection):
+            self.wrap(connection, "commit", _commit)
         for kind in (psycopg.Cursor, psycopg.ServerCursor, psycopg.AsyncCursor, psycopg.AsyncServerCursor):
             for name in _RUNS:
                 if name in vars(kind):
@@ -67,6 +69,11 @@ async def _connect_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwa
     if context is None:
         return await wrapped(*args, **kwargs)
     return await lend_async(context, "postgresql.psycopg_async", wrapped, args, kwargs)
+
+
+def _commit(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    refuse_stray(instance, "COMMIT")
+    return wrapped(*args, **kwargs)
 
 
 def _run(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

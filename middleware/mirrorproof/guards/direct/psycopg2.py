@@ -33,7 +33,7 @@ class Psycopg2Guard(Guard):
         import psycopg2
         from psycopg2.pool import AbstractConnectionPool
 
-        self.wrap(psycopg2, "connect", _connect)
+        self.wrap(psycopg2, "_connect", _connect)  # which every `connect` calls, however it was imported
         self.wrap(AbstractConnectionPool, "_connect", _pool_connect)
         self.wrap(AbstractConnectionPool, "_getconn", _pool_getconn)
         self.wrap(AbstractConnectionPool, "_putconn", _pool_putconn)

@@ -41,7 +41,9 @@ def shield_driver(shield: ShieldConnection) -> Any:
     checkout, finder = shield.shield_parts
     if not checkout.lease.driver.is_async:
         return shield
-    return _DriverShield(shield._real._connection, checkout, finder)
+    made = _DriverShield(shield._real._connection, checkout, finder)
+    made._leave = shield.close
+    return made
 
 
 class _Later:
@@ -119,7 +121,10 @@ class _Statements(Proxy):
 
 
 class _DriverShield(_Statements):
-    """A driver's connection."""
+    """A driver's connection. `_leave` ends its checkout."""
+
+    _own = _Statements._own | {"_leave"}
+    _leave: Callable[[], None]
 
     @property
     def shield_of(self) -> Checkout:
@@ -152,8 +157,8 @@ class _DriverShield(_Statements):
         await greenlet_spawn(self._checkout.rollback)
 
     async def close(self, *_: Any, **__: Any) -> None:
-        """The lease keeps its connection."""
-        await self.rollback()
+        """End the checkout; in a request the lease keeps its connection."""
+        await greenlet_spawn(self._leave)
 
     def prepare(self, query: str, *args: Any, **kwargs: Any) -> Any:
         """asyncpg's, which runs past the shield later on: so it takes nothing that steers transactions."""

@@ -21,7 +21,9 @@ class RedisPeer:
     def __init__(self) -> None:
         self.port = free_port()
         command = [program("redis-server", "redis-server"), "--port", str(self.port), "--bind", "127.0.0.1"]
-        self._process = Process([*command, "--save", "", *self.options])
+        # Redis would take the port + 10000 for its cluster bus, which may lie beyond the last port.
+        bus = ["--cluster-port", str(free_port())] if self.options else []
+        self._process = Process([*command, "--save", "", *self.options, *bus])
         self.kwargs: dict[str, Any] = {"host": "127.0.0.1", "port": self.port}
         self._look = redis.Redis(**self.kwargs)
         wait_for(self._look.ping, "redis-server")

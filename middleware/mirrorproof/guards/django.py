@@ -20,7 +20,7 @@ from mirrorproof.exchange import Outcome
 from mirrorproof.failsafe import failsafe
 from mirrorproof.guards import Guard
 from mirrorproof.guards.direct.lending import borrower, is_shield, lend
-from mirrorproof.guards.sql.effects import Finder
+from mirrorproof.guards.sql.effects import finder_of
 from mirrorproof.guards.sql.leased import mark_observed
 from mirrorproof.guards.sql.statement import read
 
@@ -95,7 +95,7 @@ def _observe(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[st
 def _note(context: MirrorContext, connection: Any, sql: Any, parameters: Any) -> None:
     if context.action("sql.write") is not Action.OBSERVE:
         return
-    found = Finder(context.settings.redact, lambda: datetime.now(UTC)).in_text(read(str(sql)), parameters)
+    found = finder_of(context, lambda: datetime.now(UTC)).in_text(read(str(sql)), parameters)
 
     def committed() -> None:
         for each in found:

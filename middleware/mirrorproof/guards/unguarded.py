@@ -34,7 +34,17 @@ from mirrorproof.ledger import digest_of
 from mirrorproof.rulings import Where
 from mirrorproof.settings import Unguarded
 
-__all__ = ["FILE", "KILL", "PROCESS", "SOCKET", "SQLITE", "UnguardedGuard", "stop"]
+__all__ = [
+    "FILE",
+    "KILL",
+    "PROCESS",
+    "SOCKET",
+    "SQLITE",
+    "UnguardedGuard",
+    "judge_database",
+    "stop",
+    "watching_databases",
+]
 
 SOCKET: Final = "socket.connect"
 FILE: Final = "file.write"
@@ -89,6 +99,7 @@ class UnguardedGuard(Guard):
 class _State:
     on = False
     hooked = False
+    watches_databases = False
     temporary: tuple[str, ...] = ()
 
 
@@ -267,16 +278,54 @@ def _database(_: MirrorContext, name: Any) -> _Way | None:
     if not isinstance(name, str | bytes | os.PathLike):
         return None
     text = os.fsdecode(name)
+    way = _database_file(text)
+    if way is None and _state.watches_databases and not getattr(_here, "watched", False):
+        return _Way(SQLITE, f"database {text}, opened past sqlite3.connect")
+    return way
+
+
+def _database_file(text: str) -> _Way | None:
     if text in ("", ":memory:"):
         return None
     if text.startswith("file:"):
-        path, _sep, query = text.removeprefix("file:").partition("?")
-        options = query.split("&")
-        if path == ":memory:" or "mode=memory" in options or "mode=ro" in options or "immutable=1" in options:
+        path, _sep, query = text.removeprefix("file:").partition("#")[0].partition("?")
+        if path == ":memory:" or _cannot_write(query.split("&")):
             return None
         text = path
     way = _file(text)
     return way and _Way(SQLITE, way.target)
+
+
+def _cannot_write(options: list[str]) -> bool:
+    """Whether a URI's options say so, each of them once: SQLite lets one of two win."""
+    said = [each for each in options if each.startswith(("mode", "immutable"))]
+    return len(said) == 1 and said[0] in ("mode=memory", "mode=ro", "immutable=1")
+
+
+def judge_database(context: MirrorContext, name: str | None) -> None:
+    """A database that another one attaches; `None` where a parameter names it. Raises what `stop` raises."""
+    way = _Way(SQLITE, "a file that a parameter names") if name is None else _database_file(name)
+    if way is not None:
+        stop(context, way.kind, way.target)
+
+
+class watching_databases:  # noqa: N801 - reads as a verb in `with watching_databases():`
+    """In here `sqlite3.connect` is called by its guard, which looks after what is opened. `installed` says
+    that there is such a guard, so a database that is opened past it is stopped."""
+
+    def __init__(self, *, installed: bool | None = None) -> None:
+        if installed is not None:
+            _state.watches_databases = installed
+
+    def __enter__(self) -> None:
+        _here.watched = True
+
+    def __exit__(self, *error: object) -> None:
+        _here.watched = False
+
+
+def _extended(_: MirrorContext, connection: Any, path: Any = None) -> _Way | None:
+    return _Way(SQLITE, f"extension {os.fsdecode(path)}" if isinstance(path, str) else "extensions")
 
 
 _WATCHED: Final[dict[str, Callable[..., _Way | None]]] = {
@@ -290,4 +339,6 @@ _WATCHED: Final[dict[str, Callable[..., _Way | None]]] = {
     "os.spawn": lambda context, mode, *more: _started(context, *more), "pty.spawn": _spawned_in_terminal,
     "os.kill": _killed, "os.killpg": _killed,
     "sqlite3.connect": _database,
+    "sqlite3.load_extension": _extended,
+    "sqlite3.enable_load_extension": lambda _, its, on: _extended(_, its) if on else None,
 }  # fmt: skip

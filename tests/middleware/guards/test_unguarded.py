@@ -10,9 +10,11 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,18 @@ async def run_by_asyncio() -> None:
     await asyncio.create_subprocess_exec("/bin/true")
 
 
+def extended(_: Path) -> None:
+    connection = sqlite3.connect(":memory:")
+    if hasattr(connection, "enable_load_extension"):
+        connection.enable_load_extension(True)
+    else:  # this Python was built without it
+        sys.audit("sqlite3.enable_load_extension", connection, True)
+
+
+def opens(name: str) -> Callable[[Path], Any]:
+    return lambda folder: sqlite3.connect(name.format(folder), uri=True)
+
+
 WAYS: list[tuple[str, str, Callable[[Path], Any]]] = [
     ("file.write", "file {}/a", lambda folder: (folder / "a").write_text("x")),
     ("file.write", "file {}/a", lambda folder: io.open(folder / "a", "r+")),  # noqa: SIM115, UP020
@@ -106,6 +120,10 @@ WAYS: list[tuple[str, str, Callable[[Path], Any]]] = [
     ("file.write", "file {}/b", lambda folder: (folder / "b").hardlink_to(folder / "a")),
     ("file.write", "file {}/b", copied),
     ("sql.connection", "file {}/shop.db", lambda folder: sqlite3.connect(folder / "shop.db")),
+    ("sql.connection", "file {}/shop.db", opens("file:{}/shop.db#?mode=ro")),
+    ("sql.connection", "file {}/shop.db", opens("file:{}/shop.db?mode=memory&mode=rwc")),
+    ("sql.connection", "file {}/shop.db", opens("file:{}/shop.db?immutable=0&immutable=1")),
+    ("sql.connection", "extensions", extended),
     ("socket.connect", "socket 127.0.0.1:8125", sent),
     ("socket.connect", "socket 127.0.0.1:8125", sent_as_message),
     ("socket.connect", "socket 127.0.0.1:8125", connected),
@@ -226,6 +244,33 @@ def test_reading_devices_and_byte_code_pass(folder: Path) -> None:
         (folder / "module.cpython-311.pyc").write_bytes(b"")
         sqlite3.connect(":memory:").close()
     assert ledger_of(context) == []
+
+
+@pytest.mark.parametrize("name", [":memory:", "file:{}/shop.db?mode=ro", "file::memory:?cache=shared"])
+@pytest.mark.parametrize(
+    "sql",
+    ["ATTACH '{}/other.db' AS o", "ATTACH 'file:{}/other.db?mode=rw' AS o", "VACUUM INTO '{}/other.db'"],
+)
+def test_a_database_that_may_be_opened_leads_to_no_other(folder: Path, name: str, sql: str) -> None:
+    sqlite3.connect(folder / "shop.db").close()
+    with entered(context_for()) as context:
+        connection = sqlite3.connect(name.format(folder), uri=True)
+        connection.execute("ATTACH ':memory:' AS m")
+        connection.execute("CREATE TABLE m.t (a)")
+        with pytest.raises(sqlite3.DatabaseError):
+            connection.execute(sql.format(folder))
+        with pytest.raises(sqlite3.DatabaseError):
+            connection.execute("ATTACH ? AS p", (str(folder / "other.db"),))
+        with pytest.raises(sqlite3.OperationalError), closing(connection):
+            connection.execute("PRAGMA main.user_version = 7") if "ro" in name else connection.execute("?")
+    assert not (folder / "other.db").exists()
+    assert {outcome for *_, outcome in ledger_of(context)} == {Outcome.BLOCKED}
+
+
+def test_a_database_that_is_opened_past_the_guard_of_sqlite3_is_stopped() -> None:
+    with entered(context_for()), pytest.raises(UnguardedError, match=r"past sqlite3\.connect"):
+        sqlite3.Connection(":memory:")
+    sqlite3.Connection(":memory:").close()
 
 
 def test_a_log_file_is_written_and_rolled_over(folder: Path) -> None:

@@ -22,11 +22,12 @@ from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
 
+from mirrorproof.context import MirrorContext
 from mirrorproof.guards.sql.statement import Statement, read
 from mirrorproof.ledger import digest_of
 from mirrorproof.redaction import REDACTED, Redactor
 
-__all__ = ["Finder", "Found"]
+__all__ = ["Finder", "Found", "finder_of"]
 
 _NOW_WINDOW: Final = timedelta(minutes=10)
 _MAX_ROWS: Final = 100
@@ -160,6 +161,16 @@ class Finder:
             value = value[: _MAX_VALUE_CHARS + 1]
         shown = self._redactor.text(repr(value) if isinstance(value, str | bytes) else str(value))
         return shown if len(shown) <= _MAX_VALUE_CHARS else shown[: _MAX_VALUE_CHARS - 1] + "…"
+
+
+def finder_of(context: MirrorContext, now: Callable[[], datetime]) -> Finder:
+    """The context's finder of effects."""
+    if not context.in_request:  # it lives as long as the process: nothing may pile up in it
+        return Finder(context.settings.redact, now)
+    made: Finder = context.resources.get("sql finder") or context.resources.setdefault(
+        "sql finder", Finder(context.settings.redact, now)
+    )
+    return made
 
 
 def _compiled_kind(execution: Any) -> str:

@@ -18,6 +18,8 @@ from enum import Enum
 from functools import lru_cache, wraps
 from typing import Any, Final, TypeVar
 
+from mirrorproof.guards.sql.beyond import SUSPICIOUS, reaches_beyond, runs_unread_text
+
 __all__ = ["Control", "Statement", "doubts", "read", "read_script"]
 
 
@@ -92,18 +94,10 @@ _BEFORE_TARGET: Final = frozenset({
     "SCHEMA", "TYPE", "UNLOGGED", "FUNCTION", "PROCEDURE", "TRIGGER", "EXTENSION", "VIRTUAL", "ON",
     "COLUMN", "FULL", "DATABASE", "GLOBAL", "LOCAL", "DOMAIN", "ROLE", "USER", "POLICY", "RULE",
 })  # fmt: skip
-# Functions whose effect no rollback takes back, and those that reach out of the database.
-_BEYOND: Final = re.compile(
-    r"\b(setval|dblink\w*|lo_export|pg_file_write|pg_terminate_backend|pg_cancel_backend|pg_reload_conf"
-    r"|pg_logical_emit_message|pg_(create|drop)_\w*slot|load_extension|writefile)\s*\(",
-    re.IGNORECASE,
-)
 _COPY_PROGRAM: Final = re.compile(r"\bCOPY\b.*\b(TO|FROM)\s+PROGRAM\b", re.IGNORECASE | re.DOTALL)
 _ESCAPED_NAME: Final = re.compile(r"\bU&\"", re.IGNORECASE)
 # Whatever is found below needs one of these words: a look that most texts do not get past.
-_SUSPICIOUS: Final = re.compile(
-    r"setval|dblink|lo_export|pg_|load_extension|writefile|\bcopy\b|U&\"", re.IGNORECASE
-)
+_SUSPICIOUS: Final = re.compile(SUSPICIOUS + r"|\bcopy\b|U&\"", re.IGNORECASE)
 _ENDS: Final = re.compile(r"\b(ROLLBACK|ABORT)\b", re.IGNORECASE)
 
 
@@ -126,10 +120,9 @@ def doubts(text: str) -> str:
     both is refused, without trying to be clever.
     """
     if _SUSPICIOUS.search(text):
-        plain = _plain(text)
-        beyond = _BEYOND.search(plain) or _BEYOND.search(text)
-        if beyond:
-            return f"{beyond[1]}() cannot be undone by a rollback"
+        tokens = _pieces(text)
+        if why := reaches_beyond(text, tokens) or runs_unread_text(tokens, doubts):
+            return why
         if _ESCAPED_NAME.search(text):
             return "a name in Unicode escapes could be any function's"
         if _COPY_PROGRAM.search(text) or any(_copies_beyond(part) for part in _split(text)):
@@ -140,10 +133,10 @@ def doubts(text: str) -> str:
     return ""
 
 
-def _plain(text: str) -> str:
-    """A text without its comments, and with its names unquoted: `"setval" /* */ (` reads `setval (`."""
-    pieces = (token for token in _TOKEN.finditer(text) if not token["blank"] and not token["quoted"])
-    return " ".join(_bare(token[0]) if token["name"] else token[0] for token in pieces)
+def _pieces(text: str) -> list[str]:
+    """A text's tokens without blanks and comments, names unquoted: `"setval" /* */ (` reads `setval (`."""
+    tokens = (token for token in _TOKEN.finditer(text) if not token["blank"])
+    return [_bare(token[0]) or " " if token["name"] else token[0] for token in tokens]
 
 
 def _copies_beyond(text: str) -> bool:

@@ -30,7 +30,7 @@ from mirrorproof.context import Action, MirrorContext, admitted
 from mirrorproof.errors import EffectRefusedError
 from mirrorproof.guards.sql.checkout import Checkout
 from mirrorproof.guards.sql.drivers import Driver, Pysqlite, driver_for
-from mirrorproof.guards.sql.effects import Finder
+from mirrorproof.guards.sql.effects import Finder, finder_of
 from mirrorproof.guards.sql.fuse import SqliteFuse
 from mirrorproof.guards.sql.lease import Lease
 from mirrorproof.guards.sql.leased import mark_leased
@@ -105,16 +105,6 @@ def _leave(lease: Lease) -> None:
     lease.checkouts -= 1
     if not lease.context.in_request:
         lease.end()
-
-
-def finder_of(context: MirrorContext, now: Callable[[], datetime]) -> Finder:
-    """The context's finder of effects."""
-    if not context.in_request:  # it lives as long as the process: nothing may pile up in it
-        return Finder(context.settings.redact, now)
-    made: Finder = context.resources.get("sqlalchemy finder") or context.resources.setdefault(
-        "sqlalchemy finder", Finder(context.settings.redact, now)
-    )
-    return made
 
 
 class _Slot:

@@ -249,18 +249,14 @@ async def _read_by_pool_pg(pool: Any, peer: PostgresPeer) -> None:
 
 
 SQL = ("sql.insert",)
-LEFT = (
-    "A live request's writes are not recorded, unless they come through SQLAlchemy or Django; its effects "
-    "are then left out of the comparison."
-)
 
 
 def _case(name: str, client: Any, write: Any, **more: Any) -> Case:
-    return Case(name=name, client=client, write=write, **{"kinds": SQL, "observed": False} | more)
+    return Case(name=name, client=client, write=write, **{"kinds": SQL} | more)
 
 
 CLIENTS = [
-    Client(name="psycopg", guard="psycopg", peer="postgresql", not_covered=LEFT, cases=(
+    Client(name="psycopg", guard="psycopg", peer="postgresql", cases=(
         _case("Connection.execute", _connect, _execute, read=_read, kept=False),
         _case("transaction and executemany", _connect, _block, kept=False, kinds=SQL * 2),
         _case("copy", _connect, _copy, kept=False),
@@ -268,18 +264,18 @@ CLIENTS = [
         _case("AsyncConnection.execute", _connect_async, _execute_async, read=_read_async, kept=False),
         _case("AsyncConnection.transaction", _connect_async, _block_async, kept=False),
     )),
-    Client(name="psycopg-pool", guard="psycopg_pool", peer="postgresql", not_covered=LEFT, cases=(
+    Client(name="psycopg-pool", guard="psycopg_pool", peer="postgresql", cases=(
         _case("ConnectionPool.connection", _pool, _in_pool, read=_read_in_pool),
         _case("getconn and putconn", _pool, _in_pool_by_hand),
         _case("AsyncConnectionPool.connection", _pool_async, _in_pool_async),
     )),
-    Client(name="psycopg2", guard="psycopg2", peer="postgresql", not_covered=LEFT, cases=(
+    Client(name="psycopg2", guard="psycopg2", peer="postgresql", cases=(
         _case("cursor.execute", _connect2, _execute2, read=_read2, kept=False),
         _case("copy_from", _connect2, _copy2, kept=False),
         _case("autocommit", _connect2, _autocommit2, kept=False),
         _case("ThreadedConnectionPool", _pool2, _in_pool2),
     )),
-    Client(name="asyncpg", guard="asyncpg", peer="postgresql", not_covered=LEFT, cases=(
+    Client(name="asyncpg", guard="asyncpg", peer="postgresql", cases=(
         _case("Connection.execute", _connect_pg, _execute_pg, read=_read_pg, kept=False),
         _case("transaction and executemany", _connect_pg, _block_pg, kept=False, kinds=SQL * 2),
         _case("copy_records_to_table", _connect_pg, _copy_pg, kept=False),

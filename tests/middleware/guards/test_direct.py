@@ -199,14 +199,6 @@ def test_an_asyncpg_pool_of_a_shadow_process_opens_at_start_up_and_nothing_is_wr
     assert rows(url) == 0
 
 
-def test_a_live_write_that_nobody_records_makes_the_effects_unknown_and_a_read_does_not(url: str) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
-        for sql, unknown in (("SELECT 1", False), (INSERT, True)):
-            with entered(MirrorContext(Decision(Mode.LIVE))) as live:
-                connection.execute(sql)  # type: ignore[call-overload]
-            assert live.unobserved is unknown
-
-
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
 def test_a_live_write_through_sqlalchemy_stays_known(url: str, driver: str) -> None:
     engine = sa.create_engine(url.replace("postgresql:", f"postgresql+{driver}:"))

@@ -1,6 +1,6 @@
 """The asyncpg guard: `asyncpg.connect` and its pool.
 
-Knows where asyncpg connects, runs statements and pools. Must not know leases.
+Knows where asyncpg connects, runs statements and pools. Must not know leases or notes.
 """
 
 from __future__ import annotations
@@ -10,10 +10,17 @@ from typing import Any
 from mirrorproof.context import admitted
 from mirrorproof.guards import Guard
 from mirrorproof.guards.direct.lending import borrower, is_shield, lend_async, refuse_stray
+from mirrorproof.guards.direct.observing import Observed
+from mirrorproof.guards.sql.effects import spread_parameters
 
 __all__ = ["AsyncpgGuard"]
 
-_RUNS = ("execute", "_do_execute", "_executemany", "_copy_in", "_copy_out", "_prepare")
+_PUBLIC = (
+    "execute", "executemany", "fetch", "fetchmany", "fetchrow", "fetchval",
+    "copy_records_to_table", "copy_to_table",
+)  # fmt: skip
+_PREPARED = ("executemany", "fetch", "fetchmany", "fetchrow", "fetchval")
+_RUNS = ("_do_execute", "_executemany", "_copy_in", "_copy_out", "_prepare")
 
 
 class AsyncpgGuard(Guard):
@@ -36,7 +43,22 @@ class AsyncpgGuard(Guard):
         self.wrap(pool.Pool, "_get_new_connection", _pool_connect)
         for name in _RUNS:
             self.wrap(connection.Connection, name, _run)
+        for name in _PUBLIC:
+            self.wrap(connection.Connection, name, _observing(name))
+        for name in _PREPARED:
+            self.wrap(prepared_stmt.PreparedStatement, name, _observing_prepared(name))
         self.wrap(prepared_stmt.PreparedStatement, "_PreparedStatement__do_execute", _run_prepared)
+
+    def uninstall(self) -> None:
+        super().uninstall()
+        _observed.clear()
+
+
+_observed = Observed(
+    in_transaction=lambda connection: bool(connection.is_in_transaction()),
+    aborted=lambda connection: False,  # the server's answer to COMMIT says so
+    closed=lambda connection: bool(connection.is_closed()),
+)
 
 
 async def _connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -81,3 +103,45 @@ def _run(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, A
 def _run_prepared(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     refuse_stray(instance._connection, "a prepared statement")
     return wrapped(*args, **kwargs)
+
+
+# -- what live requests write
+
+
+def _observing(name: str) -> Any:
+    async def run(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if _observed.idle:
+            return await wrapped(*args, **kwargs)
+        operation = str(args[0]) if args else str(next(iter(kwargs.values()), ""))
+        refuse_stray(instance, operation)
+        context = _observed.begin(instance)
+        result = await _awaited(wrapped(*args, **kwargs), instance)
+        if name.startswith("copy"):
+            _observed.done(context, instance, f"COPY {operation} FROM STDIN")
+        else:
+            parameters = spread_parameters(name, args[1:])
+            _observed.done(context, instance, operation, parameters, lambda: str(result))
+        return result
+
+    return run
+
+
+def _observing_prepared(name: str) -> Any:
+    async def run(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if _observed.idle:
+            return await wrapped(*args, **kwargs)
+        context = _observed.begin(instance._connection)
+        result = await _awaited(wrapped(*args, **kwargs), instance._connection)
+        parameters = spread_parameters(name, args)
+        _observed.done(context, instance._connection, instance._query, parameters)
+        return result
+
+    return run
+
+
+async def _awaited(call: Any, connection: Any) -> Any:
+    try:
+        return await call
+    except BaseException:
+        _observed.failed(connection)
+        raise

@@ -19,8 +19,7 @@ from typing import Any, Final
 from mirrorproof.context import Action, MirrorContext, current
 from mirrorproof.errors import EffectRefusedError
 from mirrorproof.exchange import Outcome
-from mirrorproof.guards.sql.leased import is_leased, is_observed
-from mirrorproof.guards.sql.statement import read
+from mirrorproof.guards.sql.leased import is_leased
 from mirrorproof.ledger import digest_of
 
 __all__ = ["borrower", "is_shield", "lend", "lend_async", "refuse_stray"]
@@ -75,16 +74,9 @@ def is_shield(connection: Any) -> bool:
 
 
 def refuse_stray(connection: Any, what: str) -> None:
-    """Raise `EffectRefusedError` where a mirrored request uses a connection that is no lease's.
-
-    A live request's write that nobody records makes its effects unknown: they are not compared then.
-    """
-    context = current()
+    """Raise `EffectRefusedError` where a mirrored request uses a connection that is no lease's."""
+    context = borrower()
     if context is None or is_leased(connection):
-        return
-    if context.action(_CONNECTION) in (Action.EXECUTE, Action.OBSERVE):
-        if not context.unobserved and not is_observed(connection):
-            context.unobserved = bool(read(what).kind)
         return
     summary = f"{what[:200]} on a connection from outside the request"
     context.record(_CONNECTION, "postgresql", summary, digest_of(_CONNECTION, "", summary), Outcome.BLOCKED)

@@ -6,11 +6,15 @@ Knows where psycopg 3 connects, runs statements and pools. Must not know leases.
 from __future__ import annotations
 
 import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from mirrorproof.context import admitted
 from mirrorproof.guards import Guard
 from mirrorproof.guards.direct.lending import borrower, is_shield, lend, lend_async, refuse_stray
+from mirrorproof.guards.direct.observing import Observed, kept_rows
+from mirrorproof.guards.sql.effects import first_parameters
 
 __all__ = ["PsycopgGuard", "PsycopgPoolGuard"]
 
@@ -34,10 +38,24 @@ class PsycopgGuard(Guard):
         self.replace(psycopg, "connect", psycopg.Connection.connect)
         for connection in (psycopg.Connection, psycopg.AsyncConnection):
             self.wrap(connection, "commit", _commit)
+        self.wrap(psycopg.Connection.__mro__[1], "_exec_command", _steer)  # the base of both
         for kind in (psycopg.Cursor, psycopg.ServerCursor, psycopg.AsyncCursor, psycopg.AsyncServerCursor):
+            asynchronous = kind in (psycopg.AsyncCursor, psycopg.AsyncServerCursor)
+            ways = _ASYNC if asynchronous else _SYNC
             for name in _RUNS:
                 if name in vars(kind):
-                    self.wrap(kind, name, _run)
+                    self.wrap(kind, name, ways[name])
+
+    def uninstall(self) -> None:
+        super().uninstall()
+        _observed.clear()
+
+
+_observed = Observed(
+    in_transaction=lambda connection: int(connection.pgconn.transaction_status) in (1, 2, 3),
+    aborted=lambda connection: int(connection.pgconn.transaction_status) == 3,
+    closed=lambda connection: bool(connection.closed),
+)
 
 
 class PsycopgPoolGuard(Guard):
@@ -76,9 +94,101 @@ def _commit(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str
     return wrapped(*args, **kwargs)
 
 
-def _run(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    refuse_stray(instance.connection, str(args[0]) if args else "a statement")
+# -- statements: a mirrored request's on a stray connection are refused, a live one's are noted
+
+
+def _begin(cursor: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """The request whose write this may be, and the text."""
+    operation = args[0] if args else kwargs.get("query", kwargs.get("statement", ""))
+    refuse_stray(cursor.connection, str(operation))
+    context = _observed.begin(cursor.connection)
+    if cursor.connection._pipeline is not None:
+        _observed.unknown(context, operation, cursor.connection)
+        context = None
+    return context, operation
+
+
+def _execute(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if _observed.idle:
+        return wrapped(*args, **kwargs)
+    context, operation = _begin(instance, args, kwargs)
+    args, parameters = _with_rows(wrapped, args, kwargs)
+    with _failing(instance.connection):
+        result = wrapped(*args, **kwargs)
+    _observed.done(context, instance.connection, operation, parameters, lambda: instance.statusmessage)
+    return result
+
+
+async def _execute_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    context, operation = _begin(instance, args, kwargs)
+    args, parameters = _with_rows(wrapped, args, kwargs)
+    with _failing(instance.connection):
+        result = await wrapped(*args, **kwargs)
+    _observed.done(context, instance.connection, operation, parameters, lambda: instance.statusmessage)
+    return result
+
+
+@contextmanager
+def _copy(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
+    context, operation = _begin(instance, args, kwargs)
+    with _failing(instance.connection), wrapped(*args, **kwargs) as copy:
+        yield copy
+    _observed.done(context, instance.connection, operation)
+
+
+@asynccontextmanager
+async def _copy_async(
+    wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> AsyncIterator[Any]:
+    context, operation = _begin(instance, args, kwargs)
+    with _failing(instance.connection):
+        async with wrapped(*args, **kwargs) as copy:
+            yield copy
+    _observed.done(context, instance.connection, operation)
+
+
+def _stream(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
+    context, operation = _begin(instance, args, kwargs)
+    with _failing(instance.connection):
+        yield from wrapped(*args, **kwargs)
+    _observed.done(context, instance.connection, operation)
+
+
+def _stream_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    _observed.unknown(*_begin(instance, args, kwargs), instance.connection)
     return wrapped(*args, **kwargs)
+
+
+@contextmanager
+def _failing(connection: Any) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        _observed.failed(connection)
+        raise
+
+
+def _with_rows(wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], Any]:
+    """The arguments, and the parameters that effects are made of."""
+    if wrapped.__name__ != "executemany" or len(args) < 2:
+        return args, first_parameters(args[1:], kwargs)
+    rows, kept = kept_rows(args[1])
+    return (args[0], rows, *args[2:]), kept
+
+
+def _steer(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The driver's own commands: COMMIT, savepoints. Generators of what has to be waited for."""
+    aborted = _observed.aborted(instance)
+    with _failing(instance):
+        result = yield from wrapped(*args, **kwargs)
+    _observed.steered(instance, args[0], aborted=aborted)
+    return result
+
+
+_SYNC = {"execute": _execute, "executemany": _execute, "copy": _copy, "stream": _stream}
+_ASYNC = {
+    "execute": _execute_async, "executemany": _execute_async, "copy": _copy_async, "stream": _stream_async,
+}  # fmt: skip
 
 
 # -- psycopg_pool: what the pool itself opens is real, what a mirrored request takes is a lease

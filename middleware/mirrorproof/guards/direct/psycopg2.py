@@ -1,7 +1,7 @@
 """The psycopg2 guard: `psycopg2.connect` and psycopg2.pool.
 
 Its connections and cursors are C types that nothing can be wrapped on, so live ones are made of subclasses,
-which refuse a mirrored request that got hold of one.
+which refuse a mirrored request that got hold of one, and tell what live requests write.
 
 Knows where psycopg2 connects and pools. Must not know leases.
 """
@@ -14,6 +14,9 @@ from typing import Any
 from mirrorproof.context import admitted
 from mirrorproof.guards import Guard
 from mirrorproof.guards.direct.lending import borrower, is_shield, lend, refuse_stray
+from mirrorproof.guards.direct.observing import Observed, kept_rows
+from mirrorproof.guards.sql.effects import first_parameters
+from mirrorproof.guards.sql.statement import Statement
 
 __all__ = ["Psycopg2Guard"]
 
@@ -37,6 +40,17 @@ class Psycopg2Guard(Guard):
         self.wrap(AbstractConnectionPool, "_connect", _pool_connect)
         self.wrap(AbstractConnectionPool, "_getconn", _pool_getconn)
         self.wrap(AbstractConnectionPool, "_putconn", _pool_putconn)
+
+    def uninstall(self) -> None:
+        super().uninstall()
+        _observed.clear()
+
+
+_observed = Observed(
+    in_transaction=lambda connection: connection.get_transaction_status() in (1, 2, 3),
+    aborted=lambda connection: connection.get_transaction_status() == 3,
+    closed=lambda connection: bool(connection.closed),
+)
 
 
 def _connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -74,7 +88,26 @@ def _watched_connection(kind: Any) -> Any:
 
         def commit(self) -> None:
             refuse_stray(self, "COMMIT")
-            super().commit()
+            _observed.end(self, super().commit, commit=True)
+
+        def rollback(self) -> None:
+            _observed.end(self, super().rollback, commit=False)
+
+        def reset(self) -> None:
+            _observed.end(self, super().reset, commit=False)
+
+        def set_isolation_level(self, *args: Any) -> None:
+            set_level = super().set_isolation_level
+            _observed.end(self, lambda: set_level(*args), commit=False)
+
+        def tpc_commit(self, *args: Any) -> None:
+            refuse_stray(self, "COMMIT")
+            commit = super().tpc_commit
+            _observed.end(self, lambda: commit(*args), commit=True)
+
+        def tpc_rollback(self, *args: Any) -> None:
+            rollback = super().tpc_rollback
+            _observed.end(self, lambda: rollback(*args), commit=False)
 
     return _named_as(Watched, kind)
 
@@ -83,13 +116,37 @@ def _watched_connection(kind: Any) -> Any:
 def _watched_cursor(kind: Any) -> Any:
     def watch(name: str) -> Any:
         def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+            method = getattr(super(watched, self), name)
+            if _observed.idle:
+                return method(*args, **kwargs)
             refuse_stray(self.connection, str(args[0]) if args else name)
-            return getattr(super(watched, self), name)(*args, **kwargs)
+            if name == "executemany" and len(args) > 1:
+                rows, kept = kept_rows(args[1])
+                args = (args[0], rows, *args[2:])
+            else:
+                kept = first_parameters(args[1:], kwargs)
+            operation, parameters = _statement(name, args, kwargs, kept)
+            return _observed.run(
+                self.connection, operation, parameters, lambda: method(*args, **kwargs),
+                lambda _: self.statusmessage,
+            )  # fmt: skip
 
         return run
 
     watched: Any = type(kind.__name__, (kind,), {name: watch(name) for name in _RUNS})
     return _named_as(watched, kind)
+
+
+def _statement(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], parameters: Any) -> tuple[Any, Any]:
+    """What a call of a cursor runs, and with which parameters, as a shield's cursor names it."""
+    first = args[0] if args else next(iter(kwargs.values()), "")
+    if name == "callproc":
+        return Statement(f"CALL {first}", "CALL", "sql.call", first), parameters
+    if name == "copy_from":
+        return f"COPY {args[1] if len(args) > 1 else kwargs.get('table', '')} FROM STDIN", None
+    if name == "copy_to":
+        return "COPY", None
+    return first, None if name == "copy_expert" else parameters
 
 
 def _named_as(made: Any, kind: Any) -> Any:

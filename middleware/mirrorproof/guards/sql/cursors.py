@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mirrorproof.guards.sql.checkout import Checkout
+from mirrorproof.guards.sql.effects import PARAMETERS, first_parameters
 from mirrorproof.guards.sql.proxy import Proxy
-from mirrorproof.guards.sql.statement import Control, Statement, as_text, read, read_script
+from mirrorproof.guards.sql.statement import Statement, as_text, read, read_script, statements_in
 
 if TYPE_CHECKING:
     from mirrorproof.guards.sql.shield import ShieldConnection
@@ -45,25 +46,19 @@ class ShieldCursor(Proxy):
     def execute(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
         """One statement, or a script that steers transactions, statement by statement."""
         result = None
-        for statement in self._statements(operation, any(args) or bool(kwargs)):
+        text, parameters = as_text(operation, self._shield._real), first_parameters(args, kwargs)
+        for statement in statements_in(text, alone=not parameters):
             self.announced = self.announced and statement.whole
             result = self._run(
                 statement, operation if statement.whole else statement.text,
-                lambda sql: self._real.execute(sql, *args, **kwargs), args[0] if args else None,
+                lambda sql: self._real.execute(sql, *args, **kwargs), parameters,
             )  # fmt: skip
         return self if result is self._real else result
 
-    def _statements(self, operation: Any, with_parameters: bool) -> list[Statement]:
-        text = as_text(operation, self._shield._real)
-        if ";" in text and not with_parameters:
-            parts = read_script(text)
-            if len(parts) > 1 and any(part.control is not Control.NONE for part in parts):
-                return list(parts)
-        return [read(text)]
-
-    def executemany(self, operation: Any, rows: Any, *args: Any, **kwargs: Any) -> Any:
+    def executemany(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
         """A statement for each row."""
-        rows = list(rows)
+        rows, args = list(first_parameters(args, kwargs)), args[1:]
+        kwargs = {name: value for name, value in kwargs.items() if name not in PARAMETERS}
         result = self._run(
             self._read(operation), operation,
             lambda sql: self._real.executemany(sql, rows, *args, **kwargs), rows,

@@ -18,7 +18,7 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 from mirrorproof.errors import EffectRefusedError
 from mirrorproof.guards.sql.checkout import Checkout
 from mirrorproof.guards.sql.drivers import Aiosqlite, Asyncpg, await_here
-from mirrorproof.guards.sql.effects import Finder
+from mirrorproof.guards.sql.effects import Finder, first_parameters, spread_parameters
 from mirrorproof.guards.sql.proxy import Proxy
 from mirrorproof.guards.sql.shield import ShieldConnection
 from mirrorproof.guards.sql.statement import Control, Statement, as_text, doubts, read, read_script
@@ -29,6 +29,7 @@ _SQL_FIRST: Final = frozenset({
     "execute", "executemany", "executescript", "execute_insert", "execute_fetchall", "fetch", "fetchrow",
     "fetchval", "fetchmany",
 })  # fmt: skip
+_RUNS_PREPARED: Final = frozenset({"executemany", "fetch", "fetchmany", "fetchrow", "fetchval"})
 _COPY_IN: Final = frozenset({"copy_records_to_table", "copy_to_table"})
 _IGNORED: Final = frozenset({"set_autocommit", "set_isolation_level", "set_read_only", "set_deferrable"})
 _REFUSED: Final = frozenset({
@@ -90,11 +91,14 @@ class _Statements(Proxy):
                 f"a mirrored request may not send {text[:80]!r}: several statements, and one of them steers "
                 "the transaction; send them one by one"
             )
-        result = await self._perform(statement, lambda text: method(text or sql, *args, **kwargs), args)
+        if isinstance(self._checkout.lease.driver, Asyncpg):
+            parameters = spread_parameters(name, args)
+        else:
+            parameters = first_parameters(args, kwargs)
+        result = await self._perform(statement, lambda text: method(text or sql, *args, **kwargs), parameters)
         return self if result is self._real else result
 
-    async def _perform(self, statement: Statement, call: Callable[[str | None], Any], args: Any) -> Any:
-        rows = args[0] if args and isinstance(args[0], list) else args
+    async def _perform(self, statement: Statement, call: Callable[[str | None], Any], rows: Any) -> Any:
         return await greenlet_spawn(
             lambda: self._checkout.perform(
                 statement,
@@ -118,6 +122,21 @@ class _Statements(Proxy):
         async with self._real.copy(statement, *args, **kwargs) as copy:
             yield copy
         await greenlet_spawn(self._checkout.report, label, self._finder.in_text(label))
+
+
+class _Prepared(_Statements):
+    """asyncpg's prepared statement."""
+
+    _own = _Statements._own | {"_statement"}
+    _statement: Statement
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _RUNS_PREPARED:
+            return super().__getattr__(name)
+        method = getattr(self._real, name)
+        return lambda *args, **kwargs: self._perform(
+            self._statement, lambda _: method(*args, **kwargs), spread_parameters(name, args)
+        )
 
 
 class _DriverShield(_Statements):
@@ -160,11 +179,14 @@ class _DriverShield(_Statements):
         """End the checkout; in a request the lease keeps its connection."""
         await greenlet_spawn(self._leave)
 
-    def prepare(self, query: str, *args: Any, **kwargs: Any) -> Any:
-        """asyncpg's, which runs past the shield later on: so it takes nothing that steers transactions."""
+    async def prepare(self, query: str, *args: Any, **kwargs: Any) -> Any:
+        """asyncpg's. It takes nothing that steers transactions, since the server has it for later."""
         if read(query).control is not Control.NONE or doubts(query):
             raise EffectRefusedError(f"a mirrored request may not prepare {query[:80]!r}")
-        return self._real.prepare(query, *args, **kwargs)
+        prepared = await self._real.prepare(query, *args, **kwargs)
+        made = _Prepared(prepared, self._checkout, self._finder)
+        made._statement = read(query)
+        return made
 
     def cursor(self, *args: Any, **kwargs: Any) -> Any:
         """A cursor behind the same shield, awaited first where the driver wants that."""

@@ -27,13 +27,15 @@ from mirrorproof.guards.sql.statement import Statement, read
 from mirrorproof.ledger import digest_of
 from mirrorproof.redaction import REDACTED, Redactor
 
-__all__ = ["Finder", "Found", "finder_of"]
+__all__ = ["PARAMETERS", "Finder", "Found", "finder_of", "first_parameters", "spread_parameters"]
 
 _NOW_WINDOW: Final = timedelta(minutes=10)
 _MAX_ROWS: Final = 100
 _MAX_VALUE_CHARS: Final = 60
 _MAX_SCANNED_CHARS: Final = 4096
 _MAX_FIELDS: Final = 12
+PARAMETERS: Final = ("params", "vars", "parameters", "params_seq", "vars_list")
+"""What the drivers call them."""
 _VERBS: Final = {"sql.insert": "INSERT", "sql.update": "UPDATE", "sql.delete": "DELETE"}
 
 
@@ -171,6 +173,18 @@ def finder_of(context: MirrorContext, now: Callable[[], datetime]) -> Finder:
         "sql finder", Finder(context.settings.redact, now)
     )
     return made
+
+
+def first_parameters(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """A statement's parameters where the drivers take them as one argument behind the text."""
+    return args[0] if args else next((kwargs[name] for name in PARAMETERS if name in kwargs), None)
+
+
+def spread_parameters(name: str, args: Sequence[Any]) -> Any:
+    """The same where they are arguments of their own, as asyncpg takes them; not so for many rows."""
+    if name in ("executemany", "fetchmany"):
+        return args[0] if args and isinstance(args[0], list) else None
+    return tuple(args)
 
 
 def _compiled_kind(execution: Any) -> str:

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 
 from mirrorproof.guards.sql.beyond import SUSPICIOUS, reaches_beyond, runs_unread_text
 
-__all__ = ["Control", "Statement", "doubts", "read", "read_script"]
+__all__ = ["Control", "Statement", "as_text", "doubts", "read", "read_script", "statements_in"]
 
 
 T = TypeVar("T")
@@ -160,6 +160,16 @@ def read_script(text: str) -> tuple[Statement, ...]:
     """The statements of a text that may hold several."""
     parts = _split(text)
     return tuple(replace(read(part), whole=len(parts) == 1) for part in parts)
+
+
+def statements_in(text: str, *, alone: bool) -> tuple[Statement, ...]:
+    """A text's statements where some of them steer the transaction, else the text as one. `alone`: it has
+    no parameters."""
+    if alone and ";" in text:
+        parts = read_script(text)
+        if len(parts) > 1 and any(part.control is not Control.NONE for part in parts):
+            return parts
+    return (read(text),)
 
 
 def _split(text: str) -> list[str]:

@@ -28,6 +28,7 @@ from mirrorproof.failsafe import failsafe
 from mirrorproof.guards.sql.cursors import ShieldCursor
 from mirrorproof.guards.sql.effects import Found
 from mirrorproof.guards.sql.leased import mark_observed
+from mirrorproof.guards.sql.notes import Notes
 from mirrorproof.guards.sql.statement import Control, Statement, read
 from mirrorproof.guards.sqlalchemy.granting import CONNECTION, finder_of
 from mirrorproof.guards.sqlalchemy.urls import is_off
@@ -36,46 +37,21 @@ from mirrorproof.ledger import digest_of
 __all__ = ["Observer"]
 
 
-class _Buffer:
-    """What a live connection's transaction did so far, with marks for its savepoints."""
-
-    def __init__(self) -> None:
-        self.notes: list[tuple[MirrorContext, Found]] = []
-        self.marks: dict[str, int] = {}
-
-    def mark(self, savepoint: str) -> None:
-        self.marks[savepoint] = len(self.notes)
-
-    def back_to(self, savepoint: str) -> None:
-        del self.notes[self.marks.get(savepoint, 0) :]
-
-    def flush(self) -> None:
-        notes, self.notes = self.notes, []
-        self.marks.clear()
-        for context, each in notes:
-            failsafe("report a live statement", context.counters, context.record,
-                     each.kind, each.target, each.summary, each.digest, Outcome.EXECUTED)  # fmt: skip
-
-    def drop(self) -> None:
-        self.notes.clear()
-        self.marks.clear()
-
-
 class Observer:
     """The listeners, for all engines at once."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
-        self._buffers: WeakKeyDictionary[Connection, _Buffer] = WeakKeyDictionary()
+        self._notes: WeakKeyDictionary[Connection, Notes] = WeakKeyDictionary()
         self._reported: Any = None
         self._listeners: dict[str, Callable[..., None]] = {
             "before_cursor_execute": self._before,
             "after_cursor_execute": self._after,
             "handle_error": self._failed,
-            "commit": lambda connection: self._with(connection, _Buffer.flush),
-            "rollback": lambda connection: self._with(connection, _Buffer.drop),
-            "commit_twophase": lambda connection, *_: self._with(connection, _Buffer.flush),
-            "rollback_twophase": lambda connection, *_: self._with(connection, _Buffer.drop),
+            "commit": lambda connection: self._with(connection, Notes.commit),
+            "rollback": lambda connection: self._with(connection, Notes.roll_back),
+            "commit_twophase": lambda connection, *_: self._with(connection, Notes.commit),
+            "rollback_twophase": lambda connection, *_: self._with(connection, Notes.roll_back),
         }
 
     def listen(self) -> None:
@@ -89,7 +65,7 @@ class Observer:
         for name, listener in self._listeners.items():
             event.remove(Engine, name, listener)
         event.remove(Pool, "connect", _mark)
-        self._buffers.clear()
+        self._notes.clear()
 
     # -- statements
 
@@ -175,30 +151,25 @@ class Observer:
     ) -> None:
         found = self._find(live, context, statement, parameters)
         if found:
-            buffer = self._buffers.setdefault(connection, _Buffer())
-            buffer.notes += [(live, each) for each in found]
+            notes = self._notes.setdefault(connection, Notes())
+            notes.add(live, found)
             if _autocommits(connection):
-                buffer.flush()
+                notes.commit()
         else:
             self._steer(connection, read(statement))
 
     def _steer(self, connection: Connection, statement: Statement) -> None:
         """Savepoints, whose events do not tell their names, and transactions that are ended by text."""
         if statement.control is Control.SAVEPOINT:
-            self._buffers.setdefault(connection, _Buffer()).mark(statement.name)
-        elif statement.control is Control.ROLLBACK_TO:
-            self._with(connection, _Buffer.back_to, statement.name)
-        elif statement.control is Control.COMMIT:
-            self._with(connection, _Buffer.flush)
-        elif statement.control is Control.ROLLBACK:
-            self._with(connection, _Buffer.drop)
+            self._notes.setdefault(connection, Notes())
+        self._with(connection, lambda notes: notes.steer(statement))
 
     # -- transactions
 
-    def _with(self, connection: Connection, what: Callable[..., None], *args: Any) -> None:
-        buffer = self._buffers.get(connection)
-        if buffer is not None:
-            what(buffer, *args)
+    def _with(self, connection: Connection, what: Callable[[Notes], None]) -> None:
+        notes = self._notes.get(connection)
+        if notes is not None:
+            what(notes)
 
 
 def _mark(connection: Any, _: Any) -> None:

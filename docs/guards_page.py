@@ -67,8 +67,6 @@ def page() -> str:
 GENERAL = """\
 - **PyMongo, aiokafka, confluent-kafka, py-amqp**: refused, not answered: the application gets an error, and
   a live request's writes are not recorded.
-- **http.client and urllib.request**: no guard of their own. A mirrored request can open no connection with
-  them, but one that was opened before the request is not held back.
 - **Elasticsearch and OpenSearch clients**: held back by the urllib3 and aiohttp guards, their POST searches
   among them; let those through with a rule (`path = "/*/_search"`, `action = "allow"`).
 - **Everything else**: a client without a guard is stopped where it opens a socket, a file or a process

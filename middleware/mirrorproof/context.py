@@ -31,6 +31,7 @@ __all__ = [
     "MirrorContext",
     "Ruling",
     "admitted",
+    "afresh",
     "carry",
     "connecting",
     "current",
@@ -38,6 +39,7 @@ __all__ = [
     "entered",
     "in_admitted_call",
     "inside_effect",
+    "is_admitted",
     "is_mirrored",
     "own_traffic",
     "set_process_context",
@@ -136,7 +138,7 @@ class MirrorContext:
     def ruling(self, kind: str, target: str = "", where: Where = NOWHERE) -> Ruling:
         """The same, with the rule that fits. A call inside one that a guard admitted is executed."""
         mode = self.decision.mode
-        if _is_admitted():
+        if is_admitted():
             return Ruling(Action.EXECUTE)
         if mode is Mode.LIVE or mode is Mode.OBSERVE:
             observed = self.observes and not _inside_effect.get()
@@ -343,6 +345,17 @@ class admitted:  # noqa: N801 - reads as a verb in `with admitted():`
         _admitted.reset(self._token)
 
 
+@contextmanager
+def afresh() -> Iterator[None]:
+    """What happens in here is judged by itself, though a guard let the call around it through."""
+    token, call_token = _inside_effect.set(False), _admitted.set(None)
+    try:
+        yield
+    finally:
+        _admitted.reset(call_token)
+        _inside_effect.reset(token)
+
+
 class connecting(admitted):  # noqa: N801
     """mirrorproof opens a connection for the application: the last line of defence lets that pass. All
     other guards judge what happens meanwhile (an application listens) as ever."""
@@ -366,7 +379,8 @@ def in_admitted_call() -> bool:
     return call is not None and call.open
 
 
-def _is_admitted() -> bool:
+def is_admitted() -> bool:
+    """Whether this very task or thread makes a call that a guard let through."""
     call = _admitted.get()
     return call is not None and call.owner() is _who_runs()
 

@@ -18,7 +18,6 @@ from typing import Any, Final
 
 from mirrorproof.body import BodySample
 from mirrorproof.context import Action, MirrorContext, Ruling, admitted, current, inside_effect
-from mirrorproof.errors import EffectRefusedError
 from mirrorproof.failsafe import failsafe
 from mirrorproof.guards import Guard
 from mirrorproof.guards.http import (
@@ -26,6 +25,7 @@ from mirrorproof.guards.http import (
     OutboundRequest,
     answer_of,
     forwarded_headers,
+    refuse,
     ruling_for,
     settle,
 )
@@ -33,6 +33,10 @@ from mirrorproof.guards.http import (
 __all__ = ["AiohttpGuard"]
 
 _MAX_BODY_KEPT: Final = 4096
+_NO_UPGRADE: Final = (
+    "a web socket can be written to at any time, so a mirrored request may not open one; to let it, add a "
+    "rule to `effect_rules` with the action `allow`"
+)
 _answering: Final[ContextVar[Any]] = ContextVar("mirrorproof_aiohttp_answering", default=None)
 
 
@@ -79,22 +83,12 @@ async def _judge(request: Any, handler: Any) -> Any:
     if ruling.action is Action.REFUSE:
         settle(context, outbound, BodySample(0), ruling.action)
     if outbound.upgrade:
-        _refuse_upgrade(context, outbound)
+        refuse(context, outbound, _NO_UPGRADE)
     token = _answering.set((context, outbound, ruling))
     try:
         return await handler(request)
     finally:
         _answering.reset(token)
-
-
-def _refuse_upgrade(context: MirrorContext, outbound: OutboundRequest) -> None:
-    try:
-        settle(context, outbound, BodySample(0), Action.REFUSE)
-    except EffectRefusedError as error:
-        raise EffectRefusedError(
-            f"{outbound.target}: a web socket can be written to at any time, so a mirrored request may not "
-            "open one; to let it, add a rule to `effect_rules` with the action `allow`"
-        ) from error
 
 
 async def _connect(wrapped: Any, connector: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

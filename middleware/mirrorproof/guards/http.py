@@ -19,6 +19,7 @@ from opentelemetry import context as otel_context
 from mirrorproof.body import BodySample
 from mirrorproof.context import Action, MirrorContext, Ruling
 from mirrorproof.decision import MARK_HEADER, PAIR_ID_HEADER
+from mirrorproof.errors import EffectRefusedError, LateEffectError, ReadOnlyError
 from mirrorproof.exchange import Outcome
 from mirrorproof.ledger import digest_of
 from mirrorproof.redaction import Redactor, UnreadableBodyError
@@ -33,7 +34,9 @@ __all__ = [
     "answer_of",
     "answered",
     "forwarded_headers",
+    "refuse",
     "ruling_for",
+    "said",
     "settle",
 ]
 
@@ -116,6 +119,17 @@ def settle(context: MirrorContext, request: OutboundRequest, body: BodySample, a
     context.record(KIND, request.target, summary.rstrip(), digest, outcome)
 
 
+def refuse(context: MirrorContext, request: OutboundRequest, why: str) -> None:
+    """Record the request as blocked, and raise `EffectRefusedError`, which says why unless a rule or the
+    mode does."""
+    try:
+        settle(context, request, BodySample(0), Action.REFUSE)
+    except (LateEffectError, ReadOnlyError):
+        raise
+    except EffectRefusedError as error:
+        raise EffectRefusedError(f"{request.target}: {why}") from error
+
+
 def _shown(body: BodySample, content_type: str, redactor: Redactor) -> str:
     try:
         return redactor.body(body.kept[:_MAX_BODY_SHOWN], content_type.lower()).decode("utf-8", "replace")
@@ -128,15 +142,20 @@ def answer_of(ruling: Ruling) -> CannedAnswer:
     return _DEFAULT_ANSWER if ruling.rule is None or ruling.rule.answer is None else ruling.rule.answer
 
 
-def answered(answer: CannedAnswer, method: str) -> HTTPResponse:
-    """The answer as the standard library's response, for the clients that build on it."""
+def said(answer: CannedAnswer) -> bytes:
+    """The answer as a server would say it."""
     content = answer.body.encode()
     reason = HTTPStatus(answer.status).phrase if answer.status in _STATUSES else ""
     lines = [f"HTTP/1.1 {answer.status} {reason}", *(f"{n}: {v}" for n, v in answer.headers.items())]
     if not any(name.lower() == "content-length" for name in answer.headers):
         lines.append(f"content-length: {len(content)}")
-    said: Any = _Said("\r\n".join([*lines, "", ""]).encode("latin-1") + content)
-    response = HTTPResponse(said, method=method)
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + content
+
+
+def answered(answer: CannedAnswer, method: str) -> HTTPResponse:
+    """The answer as the standard library's response, for the clients that build on it."""
+    heard: Any = _Said(said(answer))
+    response = HTTPResponse(heard, method=method)
     response.begin()
     return response
 

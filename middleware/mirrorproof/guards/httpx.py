@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from mirrorproof.body import BodySample
-from mirrorproof.context import Action, admitted, current, inside_effect
+from mirrorproof.context import Action, admitted, current, inside_effect, is_admitted
 from mirrorproof.failsafe import failsafe
 from mirrorproof.guards import Guard
 from mirrorproof.guards.http import (
@@ -36,13 +36,17 @@ class HttpxGuard(Guard):
     module = "httpcore"
     distribution = "httpx"
     tested = ("0.28", "0.28")
-    covers = "httpx.Client and AsyncClient, through httpcore's ConnectionPool and AsyncConnectionPool"
+    covers = "httpx.Client and AsyncClient, through httpcore's pools, and its connections below them"
 
     def install(self) -> None:
         import httpcore
 
         self.wrap(httpcore.ConnectionPool, "handle_request", _handle)
         self.wrap(httpcore.AsyncConnectionPool, "handle_async_request", _handle_async)
+        for kind in (httpcore.HTTPConnection, httpcore.HTTP11Connection):
+            self.wrap(kind, "handle_request", _handle_below)
+        for of_async in (httpcore.AsyncHTTPConnection, httpcore.AsyncHTTP11Connection):
+            self.wrap(of_async, "handle_async_request", _handle_async_below)
 
 
 def _handle(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -89,6 +93,21 @@ async def _handle_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwar
         body.feed(chunk)
     settle(context, outbound, body, action)
     return _response(answer_of(ruling))
+
+
+def _handle_below(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A connection: most belong to a pool, which has judged the request."""
+    if current() is None or is_admitted():
+        return wrapped(*args, **kwargs)
+    return _handle(wrapped, instance, args, kwargs)
+
+
+async def _handle_async_below(
+    wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    if current() is None or is_admitted():
+        return await wrapped(*args, **kwargs)
+    return await _handle_async(wrapped, instance, args, kwargs)
 
 
 class _Tee:

@@ -1,8 +1,9 @@
 """The urllib3 guard, and so that of requests and of whatever else is built on urllib3.
 
-At `HTTPConnectionPool.urlopen`, which every request passes, redirects and retries among them. A retry or a
-redirect that urllib3 itself makes inside an admitted call belongs to that call. A suppressed request's body
-is read to its end, as sending it would have done; its answer is a real `urllib3.HTTPResponse`.
+At `HTTPConnectionPool.urlopen`, which every request passes, redirects and retries among them. A retry that
+urllib3 itself makes inside an admitted call belongs to that call; a mirrored request's redirect to elsewhere
+is judged anew. A suppressed request's body is read to its end, as sending it would have done; its answer is
+a real `urllib3.HTTPResponse`.
 
 Knows urllib3's pools. Must not decide anything: `guards.http` does.
 """
@@ -11,12 +12,23 @@ from __future__ import annotations
 
 import inspect
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from contextvars import ContextVar
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from mirrorproof.body import BodySample
-from mirrorproof.context import Action, MirrorContext, Ruling, admitted, current, inside_effect
+from mirrorproof.context import (
+    Action,
+    MirrorContext,
+    Ruling,
+    admitted,
+    afresh,
+    current,
+    inside_effect,
+    is_admitted,
+)
 from mirrorproof.failsafe import failsafe
 from mirrorproof.guards import Guard
 from mirrorproof.guards.http import (
@@ -33,6 +45,8 @@ __all__ = ["Urllib3Guard"]
 
 _MAX_BODY_KEPT: Final = 4096
 _BLOCK_BYTES: Final = 65536
+_first_target: Final[ContextVar[str | None]] = ContextVar("mirrorproof_urllib3_target", default=None)
+"""What the call was judged for that this one may be a part of."""
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -52,34 +66,50 @@ class Urllib3Guard(Guard):
         self.wrap(HTTPConnectionPool, "urlopen", self._urlopen)
 
     def _urlopen(self, wrapped: Any, pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        context = current()
         call = self._signature.bind(pool, *args, **kwargs)
         given = call.arguments
         headers = given.get("headers")
         headers = pool.headers if headers is None else headers
+        if context is None:
+            given["headers"] = _forwarded(None, "", headers)
+            return wrapped(*call.args[1:], **call.kwargs)
         outbound = _outbound(pool, given["method"], given["url"], headers)
-        context = current()
-        ruling = ruling_for(context, outbound)
         given["headers"] = _forwarded(context, outbound.host, headers)
 
-        def send() -> Any:
-            return wrapped(*call.args[1:], **call.kwargs)
+        def judged() -> Any:
+            return _judged(context, outbound, given, lambda: wrapped(*call.args[1:], **call.kwargs))
 
-        if context is None:
+        first = _first_target.get()
+        redirected = context.mirrored and is_admitted() and first not in (None, outbound.target)
+        if is_admitted() and not redirected:
+            return judged()
+        token = _first_target.set(outbound.target)
+        try:
+            with afresh() if redirected else nullcontext():
+                return judged()
+        finally:
+            _first_target.reset(token)
+
+
+def _judged(
+    context: MirrorContext, outbound: OutboundRequest, given: dict[str, Any], send: Callable[[], Any]
+) -> Any:
+    ruling = ruling_for(context, outbound)
+    if ruling.action is Action.EXECUTE:
+        with admitted():
             return send()
-        if ruling.action is Action.EXECUTE:
-            with admitted():
-                return send()
-        if ruling.action is Action.OBSERVE:
-            body = failsafe("sample a body", context.counters, lambda: _Sampled(given.get("body")))
-            given["body"] = given.get("body") if body is None else body.passed
-            with inside_effect(allowed=True):
-                response = send()
-            if body is not None:
-                failsafe("observe a request", context.counters, lambda: settle(
-                    context, outbound, body.sample, ruling.action
-                ))  # fmt: skip
-            return response
-        return _suppressed(context, outbound, ruling, given)
+    if ruling.action is Action.OBSERVE:
+        body = failsafe("sample a body", context.counters, lambda: _Sampled(given.get("body")))
+        given["body"] = given.get("body") if body is None else body.passed
+        with inside_effect(allowed=True):
+            response = send()
+        if body is not None:
+            failsafe("observe a request", context.counters, lambda: settle(
+                context, outbound, body.sample, ruling.action
+            ))  # fmt: skip
+        return response
+    return _suppressed(context, outbound, ruling, given)
 
 
 def _suppressed(

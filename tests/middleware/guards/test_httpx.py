@@ -395,3 +395,24 @@ def test_a_proxy_is_no_way_around(guard: None, outside: Any) -> None:
     with entered(in_mode(Mode.DRY_RUN)), httpx.Client(proxy=outside.url) as client:
         assert client.post("http://orders.example/").json() == {}
     assert outside.requests == []
+
+
+@both
+def test_httpcores_connections_used_without_a_pool_are_judged(
+    guard: None, outside: Any, is_async: bool
+) -> None:
+    origin = httpcore.URL(outside.url)
+
+    async def send(method: str) -> bytes:
+        async with httpcore.AsyncHTTPConnection(httpcore.Origin(b"http", origin.host, origin.port)) as there:
+            return (await there.request(method, outside.url)).content
+
+    def send_sync(method: str) -> bytes:
+        with httpcore.HTTPConnection(httpcore.Origin(b"http", origin.host, origin.port)) as there:
+            return there.request(method, outside.url).content
+
+    with entered(in_mode(Mode.DRY_RUN)) as context:
+        for method, expected in (("POST", b"{}"), ("GET", b'{"real": true}')):
+            assert (asyncio.run(send(method)) if is_async else send_sync(method)) == expected
+    assert outside.methods == ["GET"]
+    assert the_effect(context).outcome is Outcome.SUPPRESSED

@@ -164,3 +164,37 @@ def test_an_upgrade_is_no_read(outside: Any) -> None:
         urllib3.request("GET", outside.url, headers=headers)
     assert outside.requests == []
     assert [effect.outcome for effect in context.ledger] == [Outcome.SUPPRESSED]
+
+
+def test_a_redirect_out_of_what_a_rule_allows_is_judged_anew(outside: Any) -> None:
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+    from threading import Thread
+
+    seen: list[str] = []
+
+    class Moves(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append(self.path)
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(307 if self.path == "/search" else 201)
+            self.send_header("location", "/orders")
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Moves) as server:
+        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        rules = [{"path": "/search", "action": "allow"}]
+        for send in (urllib3.connection_from_url(url).urlopen, urllib3.PoolManager().request):
+            with entered(in_mode(Mode.DRY_RUN, effect_rules=rules)) as context:
+                target = "/search" if send.__name__ == "urlopen" else url + "/search"
+                assert send("POST", target, body=b"x").data == b"{}"
+            assert {each.target.rsplit("/", 1)[1]: each.outcome for each in context.ledger} == {
+                "orders": Outcome.SUPPRESSED,
+                "search": Outcome.EXECUTED,
+            }
+        server.shutdown()
+    assert seen == ["/search", "/search"]

@@ -156,6 +156,7 @@ def stop(context: MirrorContext, kind: str, target: str, host: str | None = None
     raise UnguardedError(
         f"{target}: no guard covers this way out, which {caller} took, so a mirrored request may not take "
         "it; to let it pass, list it in MIRRORPROOF_UNGUARDED_ALLOW"
+        + ("" if context.in_request else f", or {kind} in MIRRORPROOF_OUTSIDE_REQUESTS: it came outside any")
     )
 
 

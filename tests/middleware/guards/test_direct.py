@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import asyncpg
 import psycopg
@@ -18,7 +19,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from mirrorproof import Settings, install_guards, uninstall_guards
 from mirrorproof.context import MirrorContext, entered, set_process_context
 from mirrorproof.decision import Decision, Mode
-from mirrorproof.errors import EffectRefusedError
+from mirrorproof.errors import EffectRefusedError, ReadOnlyError
+from mirrorproof.guards.direct.urls import url_for
+from mirrorproof.guards.sql import outside
 
 INSERT = "INSERT INTO strays VALUES ('x')"
 
@@ -231,3 +234,63 @@ def test_psycopg2_is_guarded_however_its_connect_was_imported(url: str) -> None:
         connection.cursor().execute(INSERT)
         connection.commit()
     assert rows(url) == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "url"),
+    [
+        (("postgresql://joe:secret@db:5432/shop?sslmode=require",), {}, "postgresql://db:5432/shop"),
+        (("host=db port=5432 dbname='shop' password=x",), {}, "postgresql://db:5432/shop"),
+        ((), {"host": "db", "dbname": "shop"}, "postgresql://db/shop"),
+        ((), {"dsn": "postgres://db/shop", "database": "other"}, "postgresql://db/other"),
+        (("postgresql:///shop?host=/run/pg",), {"port": 5433}, "postgresql:///run/pg:5433/shop"),
+    ],
+)
+def test_a_driver_s_database_is_named_by_its_url(args: tuple[str], kwargs: dict[str, str], url: str) -> None:
+    assert url_for("postgresql.psycopg", args, kwargs) == url
+
+
+def test_a_django_file_is_named_by_its_url() -> None:
+    assert url_for("sqlite.pysqlite", ({"database": "/data/shop.db"},), {}) == "sqlite:////data/shop.db"
+
+
+@pytest.mark.parametrize("driver", [psycopg, psycopg2])
+def test_a_database_that_may_only_be_read_refuses_a_driver_s_writes(url: str, driver: Any) -> None:
+    settings = Settings.load({}, databases={"postgresql://*": "read_only"})
+    with entered(MirrorContext(Decision(Mode.DRY_RUN), settings=settings)) as context:
+        cursor = driver.connect(url).cursor()
+        cursor.execute("SELECT 1")
+        with pytest.raises(ReadOnlyError, match="may only read this database"):
+            cursor.execute(INSERT)
+        context.end()
+    assert [effect.outcome for effect in context.ledger] == ["blocked"]
+
+
+def test_rolled_back_at_commit_a_driver_s_writes_are_gone_after_it(url: str) -> None:
+    settings = Settings.load({}, databases={"postgresql://*": "rollback_at_commit"})
+    with entered(MirrorContext(Decision(Mode.DRY_RUN), settings=settings)) as context:
+        with psycopg.connect(url) as connection:
+            connection.execute(INSERT)
+            connection.commit()
+            assert connection.execute("SELECT count(*) FROM strays").fetchone() == (0,)
+        context.end()
+    assert [effect.outcome for effect in context.ledger] == ["suppressed"]
+
+
+def test_a_shadow_process_that_writes_at_start_up_says_once_that_it_did_not(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    outside._announced.clear()
+    set_process_context(Settings.load(env={}, role="shadow"))
+    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:") + "&application_name=once")
+    table = sa.Table("made_at_start_up", sa.MetaData(), sa.Column("id", sa.Integer))
+    for _ in range(2):
+        table.metadata.create_all(engine)
+    set_process_context(None)
+    engine.dispose()
+    said = [record.getMessage() for record in caplog.records if "outside requests" in record.getMessage()]
+    assert len(said) == 1
+    assert "CREATE TABLE made_at_start_up" in said[0]
+    assert "MIRRORPROOF_OUTSIDE_REQUESTS" in said[0]
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT to_regclass('made_at_start_up')").fetchone() == (None,)

@@ -19,6 +19,7 @@ from typing import Any, Final
 from mirrorproof.context import Action, MirrorContext, current
 from mirrorproof.errors import EffectRefusedError
 from mirrorproof.exchange import Outcome
+from mirrorproof.guards.direct.urls import url_for
 from mirrorproof.guards.sql.leased import is_leased
 from mirrorproof.ledger import digest_of
 
@@ -102,8 +103,11 @@ def _make_pool(name: str, connect: Callable[..., Any], args: Any, kwargs: Any) -
     from sqlalchemy.dialects import registry
     from sqlalchemy.pool import NullPool
 
+    from mirrorproof.guards.sqlalchemy.urls import note_dialect
+
     kind: Any = registry.load(name)
     dialect = kind(dbapi=kind.import_dbapi())
+    note_dialect(dialect, url_for(name, args, kwargs))
     if dialect.is_async:
         return NullPool(
             lambda: dialect.loaded_dbapi.connect(*args, async_creator_fn=connect, **kwargs), dialect=dialect

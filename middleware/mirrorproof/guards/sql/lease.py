@@ -33,6 +33,7 @@ from mirrorproof.guards.sql.fuse import (
     postgres_setup,
 )
 from mirrorproof.guards.sql.levels import Levels
+from mirrorproof.guards.sql.outside import announce
 from mirrorproof.guards.sql.turn import turn_for
 from mirrorproof.ledger import digest_of
 from mirrorproof.settings import DatabaseMode
@@ -71,6 +72,8 @@ class Lease:
         self.backend = (0, 0)
         """PostgreSQL: the backend's process id, and when its transaction began."""
         self.checkouts = 0
+        self.database = "a database"
+        """What the log calls it."""
         self.on_closed: Callable[[], None] = lambda: None
         self._loop = asyncio.get_running_loop() if driver.is_async else None
         self._record = record
@@ -263,6 +266,8 @@ class Lease:
         outcome = Outcome.YIELDED if self.context.yielded else Outcome.SUPPRESSED
         for each in found:
             self.context.record(each.kind, each.target, each.summary, each.digest, outcome)
+            if not self.context.in_request:
+                announce(self.database, each.summary)
 
     # -- ending
 

@@ -38,7 +38,7 @@ from mirrorproof.guards.sql.shield import ShieldConnection
 from mirrorproof.guards.sql.turn import turn_for
 from mirrorproof.guards.sql.watch import watchdog_of
 from mirrorproof.guards.sqlalchemy.berths import Berths, berths_of
-from mirrorproof.guards.sqlalchemy.urls import treatment_of
+from mirrorproof.guards.sqlalchemy.urls import treatment_of, url_of
 from mirrorproof.ledger import digest_of
 from mirrorproof.settings import DatabaseMode
 
@@ -226,6 +226,7 @@ def _open(context: MirrorContext, driver: Driver, pool: Pool) -> Lease:
     record = _ConnectionRecord(physical)
     treatment = treatment_of(context, pool._dialect)
     lease = Lease(context, driver, record, fuses[0] if fuses else None, treatment)
+    lease.database = url_of(pool._dialect)
     try:
         if isinstance(driver, Pysqlite):
             _copy_memory(driver, record.dbapi_connection, pool)

@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL, Engine
 from mirrorproof.context import MirrorContext
 from mirrorproof.settings import DatabaseMode
 
-__all__ = ["is_off", "note_engine", "shown", "treatment_of"]
+__all__ = ["is_off", "note_dialect", "note_engine", "shown", "treatment_of", "url_of"]
 
 _urls: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
@@ -27,6 +27,16 @@ def note_engine(engine: Engine) -> None:
     """Remember an engine's URL."""
     if engine.dialect not in _urls:
         _urls[engine.dialect] = shown(engine.url)
+
+
+def note_dialect(dialect: Any, url: str) -> None:
+    """Remember the URL of what is connected to without an engine."""
+    _urls[dialect] = url
+
+
+def url_of(dialect: Any) -> str:
+    """The URL, if an engine or a driver left one; else the database's kind."""
+    return _urls.get(dialect) or str(getattr(dialect, "name", "unknown"))
 
 
 def shown(url: URL) -> str:

@@ -171,8 +171,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         dict[str, DatabaseMode],
         Meta(description="How mirrored requests use a database, by glob of its URL without driver and "
                          "credentials (`postgresql://db:5432/shop`, `sqlite:////data/shop.db`), whether it "
-                         "is reached by SQLAlchemy, by Django or by a driver itself (then host, port and name "
-                         "as they are given to `connect`): dry_run (on a lease, the default), read_only "
+                         "is reached by SQLAlchemy, by Django or by a driver itself (then host, port and name"
+                         " as they are given to `connect`): dry_run (on a lease, the default), read_only "
                          "(writes are refused), rollback_at_commit (locks end at each commit, after which "
                          "the application does not see its writes), off (v2's own database: really written, "
                          "in every mode; by SQLAlchemy's engines only, others stay at dry_run). The first "

@@ -51,12 +51,14 @@ class HttpxGuard(Guard):
 
 def _handle(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     request = args[0] if args else kwargs["request"]
-    context, outbound, body = current(), _outbound(request), BodySample(_MAX_BODY_KEPT)
+    context = current()
+    if context is None:
+        request.headers = forwarded_headers(None, "", request.headers)
+        return wrapped(request)
+    outbound, body = _outbound(request), BodySample(_MAX_BODY_KEPT)
     ruling = ruling_for(context, outbound)
     action = ruling.action
     request.headers = forwarded_headers(context, outbound.host, request.headers)
-    if context is None:
-        return wrapped(request)
     if action is Action.EXECUTE:
         with admitted():
             return wrapped(request)
@@ -74,12 +76,14 @@ def _handle(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str
 
 async def _handle_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     request = args[0] if args else kwargs["request"]
-    context, outbound, body = current(), _outbound(request), BodySample(_MAX_BODY_KEPT)
+    context = current()
+    if context is None:
+        request.headers = forwarded_headers(None, "", request.headers)
+        return await wrapped(request)
+    outbound, body = _outbound(request), BodySample(_MAX_BODY_KEPT)
     ruling = ruling_for(context, outbound)
     action = ruling.action
     request.headers = forwarded_headers(context, outbound.host, request.headers)
-    if context is None:
-        return await wrapped(request)
     if action is Action.EXECUTE:
         with admitted():
             return await wrapped(request)

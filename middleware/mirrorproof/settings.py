@@ -59,6 +59,7 @@ class DatabaseMode(StrEnum):
     DRY_RUN = "dry_run"  # on a lease that is rolled back at the request's end
     READ_ONLY = "read_only"  # writes raise `ReadOnlyError`
     ROLLBACK_AT_COMMIT = "rollback_at_commit"  # rolled back at each commit: locks are short
+    SNAPSHOT = "snapshot"  # SQLite: on a private copy of the file, in memory
     OFF = "off"  # v2's own: really written
 
 
@@ -174,7 +175,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                          "is reached by SQLAlchemy, by Django or by a driver itself (then host, port and name"
                          " as they are given to `connect`): dry_run (on a lease, the default), read_only "
                          "(writes are refused), rollback_at_commit (locks end at each commit, after which "
-                         "the application does not see its writes), off (v2's own database: really written, "
+                         "the application does not see its writes), snapshot (SQLite: on a copy of the file "
+                         "in memory, up to 64 MiB, so v1 never waits for a lock; by SQLAlchemy's engines), "
+                         "off (v2's own database: really written, "
                          "in every mode; by SQLAlchemy's engines only, others stay at dry_run). The first "
                          "that fits wins."),
     ] = {}  # fmt: skip

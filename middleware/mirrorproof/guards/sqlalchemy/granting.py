@@ -35,6 +35,7 @@ from mirrorproof.guards.sql.fuse import SqliteFuse
 from mirrorproof.guards.sql.lease import Lease
 from mirrorproof.guards.sql.leased import mark_leased
 from mirrorproof.guards.sql.shield import ShieldConnection
+from mirrorproof.guards.sql.snapshot import part_from_file
 from mirrorproof.guards.sql.turn import turn_for
 from mirrorproof.guards.sql.watch import watchdog_of
 from mirrorproof.guards.sqlalchemy.berths import Berths, berths_of
@@ -214,9 +215,14 @@ def _watch(lease: Lease, pool: Pool, berths: Berths) -> None:
 def _open(context: MirrorContext, driver: Driver, pool: Pool) -> Lease:
     physical = pool.recreate()
     fuses: list[SqliteFuse] = []
+    treatment = treatment_of(context, pool._dialect)
+    if treatment is DatabaseMode.SNAPSHOT and not isinstance(driver, Pysqlite):
+        raise EffectRefusedError("`snapshot` in `databases` is for SQLite only")
 
     def arm(connection: Any, _: Any) -> None:
         if isinstance(driver, Pysqlite):
+            if treatment is DatabaseMode.SNAPSHOT:
+                driver.in_own_thread(connection, part_from_file, driver.raw(connection))
             fuses.append(driver.in_own_thread(connection, SqliteFuse, driver.raw(connection)))
         else:
             mark_leased(driver.own(connection))
@@ -224,7 +230,6 @@ def _open(context: MirrorContext, driver: Driver, pool: Pool) -> Lease:
 
     event.listen(physical, "connect", arm, insert=True)
     record = _ConnectionRecord(physical)
-    treatment = treatment_of(context, pool._dialect)
     lease = Lease(context, driver, record, fuses[0] if fuses else None, treatment)
     lease.database = url_of(pool._dialect)
     try:

@@ -5,7 +5,7 @@ v1's; but nothing is written, which the last line of defence could not promise: 
 connections open, or open them in C. Live requests' writes are not recorded, and say so. A rule that allows
 one lets it through.
 
-Knows where PyMongo, aiokafka, confluent-kafka and py-amqp send. Must not know their answers.
+Knows where PyMongo, confluent-kafka and py-amqp send. Must not know their answers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mirrorproof.guards import Guard
 from mirrorproof.guards.acting import CONSUME, Write
 from mirrorproof.rulings import Where
 
-__all__ = ["AiokafkaGuard", "AmqpGuard", "ConfluentKafkaGuard", "PymongoGuard"]
+__all__ = ["AmqpGuard", "ConfluentKafkaGuard", "PymongoGuard"]
 
 _MONGO_READS: Final = frozenset({
     "find", "getmore", "killcursors", "count", "distinct", "aggregate", "explain", "listcollections",
@@ -50,24 +50,6 @@ class PymongoGuard(Guard):
         for module in (of_sync, of_async):
             self.wrap(module, "_run_command", _run_mongo)
         self.wrap(AsyncPool, "connect", _connect_mongo)
-
-
-class AiokafkaGuard(Guard):
-    """Guards aiokafka."""
-
-    name = "aiokafka"
-    module = "aiokafka"
-    distribution = "aiokafka"
-    tested = ("0.14", "0.14")
-    covers = "AIOKafkaProducer's send, send_batch and transactions, AIOKafkaConsumer with a group: refused"
-
-    def install(self) -> None:
-        from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-
-        for name in ("send", "send_batch", "begin_transaction", "send_offsets_to_transaction"):
-            self.wrap(AIOKafkaProducer, name, _publish)
-        for name in ("start", "getone", "getmany", "commit"):
-            self.wrap(AIOKafkaConsumer, name, _consume_in_group)
 
 
 class ConfluentKafkaGuard(Guard):
@@ -169,12 +151,6 @@ def _publish(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[st
 
 def _consume(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     _refuse_mirrored(_of_topic(CONSUME, (), kwargs))
-    return wrapped(*args, **kwargs)
-
-
-def _consume_in_group(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if instance._group_id:
-        _refuse_mirrored(_of_topic(CONSUME, (), kwargs))
     return wrapped(*args, **kwargs)
 
 

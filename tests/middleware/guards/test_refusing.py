@@ -16,7 +16,6 @@ from typing import Any
 import bson
 import confluent_kafka
 import pytest
-from aiokafka import AIOKafkaProducer
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.server_api import ServerApi
 
@@ -170,14 +169,3 @@ def test_a_confluent_consumer_joins_no_group_in_a_mirrored_request(guards: None)
             with pytest.raises(EffectRefusedError, match=r"queue\.consume"):
                 call()
     consumer.close()
-
-
-def test_an_aiokafka_producer_is_refused(guards: None) -> None:
-    async def main() -> None:
-        producer = AIOKafkaProducer(bootstrap_servers="127.0.0.1:1")
-        with in_mode():
-            for call in (producer.send, producer.send_and_wait):
-                with pytest.raises(EffectRefusedError, match=r"queue\.publish topic orders"):
-                    await call("orders", b"mirrored")
-
-    asyncio.run(main())

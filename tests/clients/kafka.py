@@ -104,7 +104,7 @@ CLIENTS = [
         Case(name="send_and_wait", client=_aio_producer, write=_send_and_wait, kinds=SENT),
         Case(name="send_and_wait, acks=0", client=_unheard, write=_send_unheard, kinds=SENT),
         Case(name="send_batch", client=_aio_producer, write=_send_batch, kinds=SENT),
-    ), not_covered="AIOKafkaAdminClient's writes, which are refused, not answered; a topic that the broker makes "
-       "because a client asks for it; `stop` of a consumer that joined its group before the request; "
+    ), not_covered="AIOKafkaAdminClient's writes, which are refused, not answered; a topic that the broker "
+       "makes because a client asks for it; `stop` of a consumer that joined its group before the request; "
        "transactions and groups are held back, but were not tried against the broker here"),
 ]  # fmt: skip

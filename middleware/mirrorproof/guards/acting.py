@@ -36,6 +36,7 @@ __all__ = [
     "admit",
     "perform",
     "perform_async",
+    "refuse_unanswered",
 ]
 
 T = TypeVar("T")
@@ -175,6 +176,31 @@ def acting_async(describe: Describe, stub: Stub) -> Callable[..., Any]:
         )
 
     return wrapper
+
+
+def refuse_unanswered(write: Write) -> None:
+    """For a client in whose place nothing here can answer: refuse what it would do in a mirrored request.
+
+    Returns where the call may be made: outside a request, in a live one (whose effects are then not whole),
+    and where a rule allows it. Raises `EffectRefusedError`, recorded as blocked.
+    """
+    context = current()
+    if context is None:
+        return
+    ruling = context.ruling(write.kind, write.target, write.where)
+    if ruling.action in (Action.EXECUTE, Action.OBSERVE):
+        if not context.mirrored:
+            context.unobserved = True
+        elif ruling.action is Action.OBSERVE:
+            _record(context, write, Outcome.EXECUTED)
+        return
+    if ruling.action is Action.REFUSE:
+        context.refuse(write.kind, write.target, write.line(context.settings.redact), write.digest)
+    _record(context, write, Outcome.BLOCKED)
+    raise EffectRefusedError(
+        f"{write.kind} {write.target}: refused in a mirrored request, since mirrorproof cannot answer in "
+        "this client's place yet; a rule in `effect_rules` may allow it"
+    )
 
 
 def _described(

@@ -12,11 +12,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mirrorproof.context import Action, connecting, current
-from mirrorproof.errors import EffectRefusedError
-from mirrorproof.exchange import Outcome
+from mirrorproof.context import connecting
 from mirrorproof.guards import Guard
-from mirrorproof.guards.acting import CONSUME, Write
+from mirrorproof.guards.acting import CONSUME, Write, refuse_unanswered
 from mirrorproof.rulings import Where
 
 __all__ = ["AmqpGuard", "ConfluentKafkaGuard", "PymongoGuard"]
@@ -91,34 +89,6 @@ class AmqpGuard(Guard):
             self.wrap(Channel, name, _publish_amqp)
 
 
-def _refuse_mirrored(write: Write) -> None:
-    """Raise `EffectRefusedError` in a mirrored request, unless a rule allows the write."""
-    context = current()
-    if context is None:
-        return
-    ruling = context.ruling(write.kind, write.target, write.where)
-    if ruling.action in (Action.EXECUTE, Action.OBSERVE):
-        if not context.mirrored:
-            context.unobserved = True
-        elif ruling.action is Action.OBSERVE:
-            _record(write, Outcome.EXECUTED)
-        return
-    if ruling.action is Action.REFUSE:
-        context.refuse(write.kind, write.target, write.line(context.settings.redact), write.digest)
-    _record(write, Outcome.BLOCKED)
-    raise EffectRefusedError(
-        f"{write.kind} {write.target}: refused in a mirrored request, since mirrorproof cannot answer in "
-        "this client's place yet; a rule in `effect_rules` may allow it"
-    )
-
-
-def _record(write: Write, outcome: Outcome) -> None:
-    context = current()
-    if context is not None:
-        line = write.line(context.settings.redact)
-        context.record(write.kind, write.target, line, write.digest, outcome)
-
-
 _PRODUCES: Final = ("produce", "produce_batch", "begin_transaction", "send_offsets_to_transaction")
 _CONSUMES: Final = ("subscribe", "poll", "consume", "commit", "assign")
 
@@ -128,7 +98,7 @@ def _refusing(kind: Any, effect: str, names: tuple[str, ...]) -> Any:
 
     def method(name: str) -> Any:
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            _refuse_mirrored(_of_topic(effect, args, kwargs))
+            refuse_unanswered(_of_topic(effect, args, kwargs))
             return getattr(kind, name)(self, *args, **kwargs)
 
         call.__name__ = name
@@ -145,18 +115,18 @@ def _of_topic(effect: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Wri
 
 
 def _publish(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    _refuse_mirrored(_of_topic("queue.publish", args, kwargs))
+    refuse_unanswered(_of_topic("queue.publish", args, kwargs))
     return wrapped(*args, **kwargs)
 
 
 def _consume(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    _refuse_mirrored(_of_topic(CONSUME, (), kwargs))
+    refuse_unanswered(_of_topic(CONSUME, (), kwargs))
     return wrapped(*args, **kwargs)
 
 
 def _publish_amqp(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     key = kwargs.get("routing_key") or (args[2] if len(args) > 2 else "")
-    _refuse_mirrored(Write("queue.publish", f"routing key {key}", where=Where(queue=key)))
+    refuse_unanswered(Write("queue.publish", f"routing key {key}", where=Where(queue=key)))
     return wrapped(*args, **kwargs)
 
 
@@ -173,5 +143,5 @@ def _run_mongo(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[
     if low not in _MONGO_READS or any("$out" in stage or "$merge" in stage for stage in stages):
         collection = str(command[name])
         kind = _MONGO_KINDS.get(low, "mongo.command")
-        _refuse_mirrored(Write(kind, f"{name} {collection}", where=Where(table=collection)))
+        refuse_unanswered(Write(kind, f"{name} {collection}", where=Where(table=collection)))
     return wrapped(*args, **kwargs)

@@ -15,6 +15,7 @@ _SIDES: Final = ("primary", "shadow", "control")
 _COUNTED: Final = (
     ("truncated", "answer was", "answers were", "longer than the capture bound; compared as far as was fair"),
     ("yielded", "mirrored request was", "mirrored requests were", "given up so that v1 need not wait"),
+    ("conflict_with_primary", "pair was", "pairs were", "set aside: v1 was first with the same change"),
     ("no_pair_id", "request", "requests", "had neither x-mirror-id nor x-request-id and cannot be paired"),
     ("body_overrun", "mirrored request body was", "mirrored request bodies were",
      "cut off so that v1 need not wait"),

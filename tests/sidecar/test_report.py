@@ -66,7 +66,8 @@ async def test_every_loss_has_a_sentence(client: Any, make_exchange: Make) -> No
     held["dropped"] = {"queue_full": 11, "unsent": 12, "rejected": 13}
     held["refused"] = {"malformed": 14, "untrusted": 15}
     names = ("truncated", "yielded", "no_pair_id", "body_overrun", "unmarked", "mark_ignored", "effects_lost",
-             "effects_late", "observer_errors", "sampled_out", "revised", "effects_outside")  # fmt: skip
+             "effects_late", "observer_errors", "sampled_out", "revised", "effects_outside",
+             "conflict_with_primary")  # fmt: skip
     held |= {name: number for number, name in enumerate(names, start=21)}
     summary["spans"] = {"made": 99, "exported": 50, "failed": 48, "dropped": 1}
 
@@ -87,7 +88,7 @@ async def test_one_of_anything_is_told_in_the_singular(client: Any, make_exchang
 
     lost = render_text(summary, width=160).split("What is missing")[1]
 
-    plurals = r"\b1 (\w+ )*(requests|effects|exchanges|answers|attempts|bodies|times|spans|were|have)\b"
+    plurals = r"\b1 (\w+ )*(requests|effects|exchanges|answers|attempts|bodies|times|spans|pairs|were|have)\b"
     assert not re.findall(plurals, lost), lost
     assert "1 effect was beyond the bound" in lost
     assert "1 of 1 span was exported" in lost

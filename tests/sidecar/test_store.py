@@ -113,6 +113,22 @@ def test_two_sides_become_a_pair_with_its_differences(house: House, make_exchang
     assert house.store.read(backlog) == 0
 
 
+def test_a_pair_in_which_v1_was_first_is_counted_and_is_no_difference(
+    house: House, make_exchange: Make
+) -> None:
+    claim = {"kind": "sql.insert", "target": "claims", "summary": "INSERT claims", "digest": "d"}
+    house.take(
+        make_exchange(effects=[Effect(**claim, outcome=Outcome.EXECUTED)]),
+        make_exchange("shadow", body=b'{"error":"taken"}', notes=["conflicted:d"]),
+    )
+    house.settle()
+
+    found = house.summary()
+    assert (found["totals"]["different"], found["totals"]["incomparable"]) == (0, 1)
+    assert found["completeness"]["conflict_with_primary"] == 1
+    assert found["endpoints"][0]["completeness"]["conflict_with_primary"] == 1
+
+
 def test_a_field_of_every_item_is_one_difference_in_the_summary(house: House, make_exchange: Make) -> None:
     house.take(make_exchange(body=b'{"a":[1,2]}'), make_exchange("shadow", body=b'{"a":[3,4]}'))
     house.settle()

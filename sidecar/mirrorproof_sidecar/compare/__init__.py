@@ -17,6 +17,7 @@ from __future__ import annotations
 from mirrorproof_sidecar.compare.engine import compare
 from mirrorproof_sidecar.compare.jsontree import DuplicateKeys
 from mirrorproof_sidecar.compare.model import (
+    CONFLICT_WITH_PRIMARY,
     MISSING,
     Comparison,
     Difference,
@@ -31,6 +32,7 @@ from mirrorproof_sidecar.compare.rules import DEFAULT_RULES, Rules
 from mirrorproof_sidecar.compare.wire import difference_to_wire, to_wire
 
 __all__ = [
+    "CONFLICT_WITH_PRIMARY",
     "DEFAULT_RULES",
     "MISSING",
     "Comparison",

@@ -11,7 +11,7 @@ from mirrorproof_sidecar.compare.bodies import compare_bodies
 from mirrorproof_sidecar.compare.captured import captured
 from mirrorproof_sidecar.compare.effects import compare_effects
 from mirrorproof_sidecar.compare.found import Found
-from mirrorproof_sidecar.compare.model import Comparison
+from mirrorproof_sidecar.compare.model import CONFLICT_WITH_PRIMARY, Comparison
 from mirrorproof_sidecar.compare.rules import Rules, matcher_for
 
 __all__ = ["compare"]
@@ -29,7 +29,7 @@ def compare(primary: Exchange, shadow: Exchange, rules: Rules) -> Comparison:
         return found.comparison()
     if shadow.conflicts_with(primary):
         for part in ("status", "headers", "body", "effects"):
-            found.unknown(found.at(part), "conflict_with_primary: v1 was first with the same change")
+            found.unknown(found.at(part), f"{CONFLICT_WITH_PRIMARY}: v1 was first with the same change")
         return found.comparison()
     found.part(found.at("status"), lambda: compare_status(primary, shadow, found))
     _compare_responses(primary, shadow, found)

@@ -16,6 +16,7 @@ from mirrorproof.errors import SettingsError
 from mirrorproof_sidecar.compare.pointer import check_pattern
 
 __all__ = [
+    "CONFLICT_WITH_PRIMARY",
     "MISSING",
     "Comparison",
     "Difference",
@@ -38,6 +39,10 @@ class Missing(Enum):
 
 MISSING: Final = Missing.MISSING
 """There is nothing here; not the same as a JSON null, which is `None`."""
+
+
+CONFLICT_WITH_PRIMARY: Final = "conflict_with_primary"
+"""Stands in `Comparison.incomparable` where v1 was first with the change that v2's database then refused."""
 
 
 class Kind(StrEnum):

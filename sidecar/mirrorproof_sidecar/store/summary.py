@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Integer, Row, and_, cast, distinct, func, select
 
+from mirrorproof_sidecar.compare import CONFLICT_WITH_PRIMARY, Result
 from mirrorproof_sidecar.pairing import Side, State
 from mirrorproof_sidecar.store import schema
 
@@ -21,7 +22,7 @@ _MAX_DIFFERENCES: Final = 100
 _MAX_IGNORED: Final = 100
 _MAX_EFFECTS: Final = 100
 _PERCENTS: Final = (50, 95)
-_RESULTS: Final = ("matched", "different", "incomparable")
+_RESULTS: Final = tuple(result.value for result in Result)
 _EVERYWHERE: Final = ""
 """Stands for the id of an endpoint where all of them are meant."""
 
@@ -136,7 +137,8 @@ def _empty_held() -> dict[str, Any]:
     return {
         "recorded": sides(), "paired": sides(), "waiting": sides(), "unpaired": sides(),
         "ambiguous": sides(), "superseded": sides(),
-        "expired": 0, "truncated": 0, "yielded": 0, "effects_suppressed": 0,
+        "expired": 0, "truncated": 0, "yielded": 0, CONFLICT_WITH_PRIMARY: 0,
+        "effects_suppressed": 0,
     }  # fmt: skip
 
 
@@ -163,7 +165,25 @@ def _held(connection: Connection) -> defaultdict[str, dict[str, Any]]:
             counts["truncated"] += row.truncated
             counts["yielded"] += row.yielded
             counts["effects_suppressed"] += row.suppressed
+    for endpoint, number in _conflicts(connection):
+        for key in (endpoint, _EVERYWHERE):
+            held[key][CONFLICT_WITH_PRIMARY] += number
     return held
+
+
+def _conflicts(connection: Connection) -> Iterable[tuple[str, int]]:
+    """Pairs in which v1 was first with the change that the shadow's database then refused, by endpoint."""
+    table = schema.pairs
+    rows = connection.execute(
+        select(table.c.endpoint, func.count())
+        .where(
+            table.c.against == Side.SHADOW.value,
+            table.c.result == Result.INCOMPARABLE.value,
+            table.c.reason.contains(CONFLICT_WITH_PRIMARY, autoescape=True),
+        )
+        .group_by(table.c.endpoint)
+    )
+    return [(endpoint, number) for endpoint, number in rows]
 
 
 def _reported(connection: Connection) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 
 import psycopg
@@ -129,6 +131,31 @@ def test_leases_that_wait_for_each_other_are_left_to_their_time_limits(engine, v
     assert (one.yielded, other.yielded) == (False, True)
 
 
+def test_a_lease_that_comes_and_waits_while_the_server_is_asked_is_none_of_v1s(engine, v1, postgres_url):
+    one, other = mirrored(yield_poll_ms=0), mirrored(yield_poll_ms=0)
+    with entered(one), engine.connect() as first:
+        first.execute(UPDATE)
+        with entered(other), engine.connect() as second:
+            second.execute(sa.text("SET LOCAL lock_timeout = '30s'"))
+            waiter = threading.Thread(target=lambda: _fails(lambda: second.execute(UPDATE)))
+            waiter.start()
+            with psycopg.connect(postgres_url, autocommit=True) as look:
+                while not look.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
+                    pass
+                known = [{_lease_of(one)}, {_lease_of(one), _lease_of(other)}]
+                assert watch.let_go(look, lambda: frozenset(known.pop(0) if known[1:] else known[0])) == []
+            one.end()
+            waiter.join(20)
+    other.end()
+
+
+def _fails(call):
+    try:
+        call()
+    except Exception as error:
+        return error
+
+
 def test_a_backend_that_serves_another_transaction_by_now_is_left_alone(engine, v1, postgres_url):
     context = mirrored(yield_poll_ms=0)
     with entered(context), engine.connect() as v2:
@@ -140,9 +167,9 @@ def test_a_backend_that_serves_another_transaction_by_now_is_left_alone(engine, 
         with psycopg.connect(postgres_url, autocommit=True) as look:
             while not look.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
                 pass
-            assert watch.let_go(look, [lease]) == []
+            assert watch.let_go(look, lambda: frozenset([lease])) == []
             lease.backend = (lease.backend[0], lease.backend[1] + 1)
-            assert watch.let_go(look, [lease]) == [lease]
+            assert watch.let_go(look, lambda: frozenset([lease])) == [lease]
         blocked.join(20)
     context.end()
 
@@ -214,3 +241,76 @@ def test_where_it_cannot_connect_the_request_goes_on_and_it_is_counted(engine, v
     context.end()
     assert not context.yielded
     assert "connect to watch over locks" in caplog.text
+
+
+EXITING = """
+import asyncio, sys
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
+from mirrorproof.context import MirrorContext, entered
+from mirrorproof.decision import Decision, Mode
+from mirrorproof.guards.sqlalchemy import SQLAlchemyGuard
+
+SQLAlchemyGuard().install()
+
+async def main():
+    engine = create_async_engine(sys.argv[1])
+    with entered(MirrorContext(Decision(Mode.DRY_RUN))) as context:
+        async with engine.connect() as v2:
+            await v2.execute(sa.text("SELECT 1"))
+        context.end()
+
+asyncio.run(main())
+"""
+
+
+def test_a_process_that_exits_while_the_watchdog_works_exits_well(postgres_url, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(EXITING)
+    url = postgres_url.replace("postgresql:", "postgresql+asyncpg:")
+    runs = [subprocess.Popen([sys.executable, str(program), url], stderr=subprocess.PIPE) for _ in range(6)]
+    said = [run.communicate(timeout=60)[1].decode() for run in runs]
+    assert [run.returncode for run in runs] == [0] * len(runs)
+    assert said == [""] * len(runs)
+
+
+def test_an_exit_ends_a_watchdog_that_waits_to_try_again(engine, v1, wait_until, monkeypatch):
+    monkeypatch.setattr(watch, "_exiting", False)  # what is set to True here is set back
+    monkeypatch.setattr(watch, "RETRY_S", 3600.0)
+
+    @sa.event.listens_for(engine, "do_connect")
+    def refuse(dialect, record, args, kwargs):
+        if threading.current_thread().name == "mirrorproof-watchdog":
+            raise OSError("no more connections")
+
+    context = mirrored()
+    with entered(context), engine.connect() as v2:
+        v2.execute(UPDATE)
+        wait_until(lambda: context.counters["observer_errors"])
+        watch._end_threads()
+        assert watchdogs() == []
+    context.end()
+
+
+async def test_an_exit_cuts_off_an_async_watchdog_in_a_wait_for_the_server(
+    postgres_url, v1, wait_until, monkeypatch
+):
+    monkeypatch.setattr(watch, "_exiting", False)
+    monkeypatch.setattr(watch, "EXIT_S", 0.2)
+    engine = create_async_engine(postgres_url.replace("postgresql:", "postgresql+asyncpg:"))
+    asks = threading.Event()
+
+    def ask_for_ever(connection, leases):
+        asks.set()
+        connection.cursor().execute("SELECT pg_catalog.pg_sleep(60)")
+
+    monkeypatch.setattr(watch, "let_go", ask_for_ever)
+    context = mirrored()
+    with entered(context):
+        async with engine.connect() as v2:
+            await v2.execute(UPDATE)
+            await asyncio.to_thread(asks.wait, 20)
+            await asyncio.to_thread(watch._end_threads)
+            await asyncio.to_thread(wait_until, lambda: not watchdogs())
+    context.end()
+    await engine.dispose()

@@ -8,7 +8,8 @@ A lease is known by its backend and its transaction's start: behind a pooler the
 live request a moment later, and is left alone then.
 
 The thread belongs to no request. It ends when there was no lease for a while, and where it fails leases
-are left with their time limits (`guards.sql.fuse`).
+are left with their time limits (`guards.sql.fuse`). It is ended before the interpreter is: a thread of
+greenlets that an exit finds in the middle of its work brings the process down.
 
 Knows PostgreSQL's locks. Must not know pools: `connect` makes a connection that commits by itself.
 """
@@ -16,12 +17,13 @@ Knows PostgreSQL's locks. Must not know pools: `connect` makes a connection that
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 from collections.abc import Callable, Iterable
 from threading import Condition, Lock, Thread
-from time import sleep
+from time import monotonic
 from typing import Any, Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy.util.concurrency import greenlet_spawn
 
@@ -37,6 +39,8 @@ IDLE_S: Final = 5.0
 """Seconds that the thread and its connection stay when there is no lease."""
 RETRY_S: Final = 5.0
 """Seconds after a failure in which nothing is watched."""
+EXIT_S: Final = 1.0
+"""Seconds that an exit waits for the threads: once for what they are at, once more when that is cut off."""
 
 # Waits of leases for each other are none of v1's: the lock timeout ends them.
 _IN_THE_WAY: Final = """WITH
@@ -62,6 +66,8 @@ class Watchdog:
         self._changed = Condition()
         self._leases: set[Lease] = set()
         self._thread: Thread | None = None
+        self._cut_off: Callable[[], Any] = lambda: None
+        _watchdogs_made.add(self)
 
     def watch(self, lease: Lease, connect: Connect) -> None:
         """Watch over a lease until `leave`. Never raises: a lease without a watchdog has its time limits."""
@@ -71,27 +77,47 @@ class Watchdog:
         with self._changed:
             self._leases.add(lease)
             self._changed.notify()
-            if self._thread is None:
+            if self._thread is None and not _exiting:
                 with detached():
                     self._thread = Thread(
                         target=self._run, args=(connect, lease.driver.is_async), name="mirrorproof-watchdog",
                         daemon=True,
                     )  # fmt: skip
                     self._thread.start()
+                    _threads.add(self._thread)
 
     def leave(self, lease: Lease) -> None:
         """The lease has ended."""
         with self._changed:
             self._leases.discard(lease)
 
+    def wake(self) -> None:
+        """Have the thread see that the process exits."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def cut_off(self) -> None:
+        """End what an async thread awaits. One that is not async waits without greenlets: no harm at exit."""
+        self._cut_off()
+
     # -- in the thread
 
     def _run(self, connect: Connect, is_async: bool) -> None:
         with own_traffic():
-            if is_async:  # a loop of its own, which nothing else runs on: blocking it is no harm
-                asyncio.run(greenlet_spawn(self._rounds, connect))
-            else:
+            if not is_async:
                 self._rounds(connect)
+                return
+            try:  # a loop of its own, which nothing else runs on: blocking it is no harm
+                asyncio.run(self._rounds_in_loop(connect))
+            except (asyncio.CancelledError, RuntimeError):  # at exit the loop starts no thread to end with
+                if not _exiting:
+                    raise
+
+    async def _rounds_in_loop(self, connect: Connect) -> None:
+        loop = asyncio.get_running_loop()
+        rounds = asyncio.ensure_future(greenlet_spawn(self._rounds, connect))
+        self._cut_off = lambda: loop.is_closed() or loop.call_soon_threadsafe(rounds.cancel)
+        await rounds
 
     def _rounds(self, connect: Connect) -> None:
         connection: Any = None
@@ -103,33 +129,43 @@ class Watchdog:
             if found is None:
                 _close(connection)
                 connection = None
-            sleep(settings.yield_poll_ms / 1000 if connection else RETRY_S)
+            self._pause(settings.yield_poll_ms / 1000 if connection else RETRY_S)
         _close(connection)
+
+    def _pause(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: _exiting, seconds)
 
     def _standing(self) -> list[Lease]:
         """The leases, waiting for one; empty when the thread is to end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._leases, IDLE_S)
-            if not self._leases:
+            self._changed.wait_for(lambda: self._leases or _exiting, IDLE_S)
+            if not self._leases or _exiting:
                 self._thread = None
+                return []
             return list(self._leases)
 
     def _let_go(self, connection: Any) -> list[Lease]:
-        with self._changed:  # connecting took a while
-            leases = list(self._leases)
-        return let_go(connection, leases) if leases else []
+        return let_go(connection, self._now)
+
+    def _now(self) -> frozenset[Lease]:
+        with self._changed:
+            return frozenset(self._leases)
 
 
-def let_go(connection: Any, leases: Iterable[Lease]) -> list[Lease]:
+def let_go(connection: Any, leases: Callable[[], frozenset[Lease]]) -> list[Lease]:
     """End the backends that others wait for; the leases that they were.
 
     A lease is told before: its request may be over in the moment in which v1 goes on.
     """
-    by_backend = {lease.backend[0]: lease for lease in leases}
+    ours = leases()
+    if not ours:
+        return []
     cursor = connection.cursor()
     try:
-        cursor.execute(_IN_THE_WAY.format(ours=_values(by_backend.values()), still_there=_STILL_THERE))
-        found = [by_backend[pid] for (pid,) in cursor.fetchall()]
+        found = _in_the_way(cursor, ours)
+        if found and leases() - ours:  # who waits may be a lease that came while the server was asked
+            found = _in_the_way(cursor, leases())
         for lease in found:
             lease.let_go()
         if found:
@@ -137,6 +173,12 @@ def let_go(connection: Any, leases: Iterable[Lease]) -> list[Lease]:
         return found
     finally:
         cursor.close()
+
+
+def _in_the_way(cursor: Any, leases: Iterable[Lease]) -> list[Lease]:
+    by_backend = {lease.backend[0]: lease for lease in leases}
+    cursor.execute(_IN_THE_WAY.format(ours=_values(by_backend.values()), still_there=_STILL_THERE))
+    return [by_backend[pid] for (pid,) in cursor.fetchall()]
 
 
 def _values(leases: Iterable[Lease]) -> str:
@@ -152,7 +194,11 @@ def _close(connection: Any) -> None:
 
 
 _watchdogs: WeakKeyDictionary[Any, Watchdog] = WeakKeyDictionary()
+_watchdogs_made: WeakSet[Watchdog] = WeakSet()
+"""Some outlive their engines, until their threads end."""
+_threads: WeakSet[Thread] = WeakSet()
 _lock = Lock()
+_exiting = False
 
 
 def watchdog_of(engine: Any) -> Watchdog:
@@ -169,6 +215,29 @@ def _start_afresh() -> None:
     global _lock  # noqa: PLW0603 - it may have been held when the process forked
     _lock = Lock()
     _watchdogs.clear()
+    _watchdogs_made.clear()
+    _threads.clear()
+
+
+@atexit.register
+def _end_threads() -> None:
+    global _exiting  # noqa: PLW0603 - the threads look at it
+    _exiting = True
+    made = list(_watchdogs_made)
+    for each in made:
+        each.wake()
+    if not _joined():
+        for each in made:
+            each.cut_off()
+        _joined()
+
+
+def _joined() -> bool:
+    """Whether the threads have ended, waiting for them a while."""
+    deadline = monotonic() + EXIT_S
+    for thread in list(_threads):
+        thread.join(max(0.0, deadline - monotonic()))
+    return not any(thread.is_alive() for thread in _threads)
 
 
 if hasattr(os, "register_at_fork"):

@@ -28,6 +28,7 @@ NAMES: Final = (
     "effects_lost",  # effects beyond the ledger's bound
     "effects_outside",  # effects of a shadow process outside any request
     "effects_late",  # effects refused after the response had ended
+    "overlay_full",  # suppressed Redis writes beyond the bound of what a request sees of its own
     "observer_errors",  # errors of our own observing code, swallowed
 )
 

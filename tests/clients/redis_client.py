@@ -204,9 +204,12 @@ PIPED = ("redis.set", "redis.incrby")
 TAKEN = ("queue.consume", "redis.rpush", "queue.consume", "redis.xadd")
 TRANSACTION = ("redis.incrby", "redis.incrby")
 NOT_COVERED = (
-    "What is sent past `execute_command`, on a connection that the application took from the pool itself. A "
-    "suppressed write is answered as if it succeeded, and later reads do not see it. A script (EVAL, FCALL) "
-    "is not run: it is answered None unless a rule `returns` something."
+    "What is sent past `execute_command`, on a connection that the application took from the pool itself. "
+    "A mirrored request sees its own writes to strings, hashes and times to live, its deletes and renames; "
+    "those to lists, sets, sorted sets and streams are answered as if they succeeded, and later reads do not "
+    "see them, nor do SCAN, KEYS, HSCAN and DBSIZE see any. `SET … NX` of a key that v1 has set for the same "
+    "request is answered as the server would, None, unless a rule `returns` something; only redis-py's own "
+    "locks are free. A script (EVAL, FCALL) is not run: it is answered None unless a rule says what."
 )
 CLIENTS = [
     Client(name="redis", guard="redis", peer="redis", not_covered=NOT_COVERED, cases=(

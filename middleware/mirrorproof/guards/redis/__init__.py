@@ -35,7 +35,11 @@ class RedisGuard(Guard):
         import redis.lock
 
         for lock in (redis.lock.Lock, redis.asyncio.lock.Lock):
-            know_lock_scripts(lock.LUA_RELEASE_SCRIPT, lock.LUA_EXTEND_SCRIPT, lock.LUA_REACQUIRE_SCRIPT)
+            know_lock_scripts(
+                release=lock.LUA_RELEASE_SCRIPT,
+                extend=lock.LUA_EXTEND_SCRIPT,
+                reacquire=lock.LUA_REACQUIRE_SCRIPT,
+            )
         asyncio = redis.asyncio
         for owner, method, wrapper in (
             (redis.Redis, "execute_command", single.execute),

@@ -15,11 +15,20 @@ from mirrorproof.guards.redis.commands import Command
 from mirrorproof.guards.redis.replies import plausible
 from mirrorproof.rulings import Where
 
-__all__ = ["callbacks_of", "client_of", "command_of", "described", "reply_of", "shaped", "waits_s"]
+__all__ = [
+    "NEVER_DECODE",
+    "callbacks_of",
+    "client_of",
+    "command_of",
+    "described",
+    "reply_of",
+    "shaped",
+    "waits_s",
+]
 
 PUBLISH: Final = "queue.publish"
 _MAX_WAIT_S: Final = 10.0
-_NEVER_DECODE: Final = "NEVER_DECODE"
+NEVER_DECODE: Final = "NEVER_DECODE"
 
 
 def command_of(client: Any, args: tuple[Any, ...]) -> Command:
@@ -64,7 +73,7 @@ def described(client: Any, command: Command) -> Write | None:
 
 def reply_of(client: Any, command: Command) -> Any:
     """What the server would reply to a suppressed command."""
-    ours = command.name == "EVALSHA" and commands.is_lock(command.args[0])
+    ours = command.name == "EVALSHA" and commands.lock_script_of(command.args[0]) is not None
     return plausible(command, resp3=_is_resp3(client), now_ms=int(time.time() * 1000), ours=ours)
 
 
@@ -77,12 +86,14 @@ def waits_s(command: Command) -> float:
 def shaped(client: Any, args: tuple[Any, ...], options: dict[str, Any], reply: Any) -> Any:
     """A reply in the client's own types: decoded as it is set up, and through its response callbacks."""
     decode = client_of(client).get_encoder().decode
-    if _NEVER_DECODE not in options:
+    if isinstance(reply, dict) and not _is_resp3(client):
+        reply = [each for pair in reply.items() for each in pair]
+    if NEVER_DECODE not in options:
         reply = _decoded(reply, decode)
     callback = callbacks_of(client).get(args[0])
     if callback is None:
         return reply
-    kept = {name: v for name, v in options.items() if name not in ("keys", "target_nodes", _NEVER_DECODE)}
+    kept = {name: v for name, v in options.items() if name not in ("keys", "target_nodes", NEVER_DECODE)}
     return callback(reply, **kept)
 
 

@@ -13,7 +13,16 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["READS", "TAKING", "Command", "is_lock", "know_lock_scripts", "names", "parse"]
+__all__ = [
+    "READS",
+    "TAKING",
+    "Command",
+    "is_lock_token",
+    "know_lock_scripts",
+    "lock_script_of",
+    "names",
+    "parse",
+]
 
 
 def names(text: str) -> list[str]:
@@ -97,7 +106,7 @@ _TIMED: Final = {
 _TOKEN: Final = re.compile(rb"[0-9a-f]{32}")
 
 
-_lock_scripts: Final[set[bytes]] = set()
+_lock_scripts: Final[dict[bytes, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +169,9 @@ class Command:
         and without points in time."""
         skipped = set(_TIMED.get(self.name, ()))
         words = [arg.upper() for arg in self.args]
-        if self.name == "SET" and b"NX" in words[2:] and _TOKEN.fullmatch(self.args[1]):
+        if self.name == "SET" and b"NX" in words[2:] and is_lock_token(self.args[1]):
             skipped.add(1)
-        if self.name == "EVALSHA" and is_lock(self.args[0]):
+        if self.name == "EVALSHA" and lock_script_of(self.args[0]):
             skipped.add(3)
         if self.name in ("SET", "GETEX"):
             skipped |= {i + 1 for i, word in enumerate(words) if i >= 1 and word in (b"EXAT", b"PXAT")}
@@ -187,10 +196,16 @@ def _text(arg: bytes) -> str:
     return arg.decode("utf-8", "backslashreplace")
 
 
-def know_lock_scripts(*scripts: str) -> None:
-    """The scripts that are the client's own locks: release, extend and reacquire."""
-    _lock_scripts.update(map(_digest_of, scripts))
+def know_lock_scripts(**scripts: str) -> None:
+    """The scripts that are the client's own locks: `release`, `extend` and `reacquire`."""
+    _lock_scripts.update({_digest_of(script): name for name, script in scripts.items()})
 
 
-def is_lock(sha: bytes) -> bool:
-    return sha in _lock_scripts
+def lock_script_of(sha: bytes) -> str | None:
+    """Which script of the client's own locks EVALSHA calls by this name."""
+    return _lock_scripts.get(sha)
+
+
+def is_lock_token(value: bytes) -> bool:
+    """Whether it looks like what one of the client's own locks is taken with."""
+    return _TOKEN.fullmatch(value) is not None

@@ -47,7 +47,7 @@ def execute(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str
             wrapped()
         for command, options in stack:
             try:
-                answers.append(one(instance, run, command, dict(options)))
+                answers.append(one(context, instance, run, command, dict(options)))
             except _client_errors() as error:
                 answers.append(error)
         return _checked(instance, stack, answers, _raises(args, kwargs))
@@ -77,7 +77,7 @@ async def execute_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwar
             await wrapped()
         for command, options in stack:
             try:
-                answers.append(await one_async(instance, run, command, dict(options)))
+                answers.append(await one_async(context, instance, run, command, dict(options)))
             except _client_errors() as error:
                 answers.append(error)
         return _checked(instance, stack, answers, _raises(args, kwargs))

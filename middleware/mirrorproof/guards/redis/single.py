@@ -9,10 +9,11 @@ import asyncio
 import time
 from typing import Any
 
-from mirrorproof.context import current
+from mirrorproof.context import MirrorContext, current
 from mirrorproof.failsafe import failsafe
 from mirrorproof.guards.acting import Write, perform, perform_async
 from mirrorproof.guards.redis.calls import command_of, described, reply_of, shaped, waits_s
+from mirrorproof.guards.redis.own_writes import UNTOLD, forgotten, own, own_async, sees_own
 
 __all__ = ["execute", "execute_async", "one", "one_async", "told"]
 
@@ -23,7 +24,7 @@ def execute(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str
     if context is None:
         return wrapped(*args, **kwargs)
     if context.mirrored:
-        return one(instance, wrapped, args, kwargs)
+        return one(context, instance, wrapped, args, kwargs)
     understood = failsafe("describe a command", context.counters, told, instance, args)
     if understood is None:
         return wrapped(*args, **kwargs)
@@ -36,7 +37,7 @@ async def execute_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwar
     if context is None:
         return await wrapped(*args, **kwargs)
     if context.mirrored:
-        return await one_async(instance, wrapped, args, kwargs)
+        return await one_async(context, instance, wrapped, args, kwargs)
     understood = failsafe("describe a command", context.counters, told, instance, args)
     if understood is None:
         return await wrapped(*args, **kwargs)
@@ -48,25 +49,51 @@ def told(client: Any, args: tuple[Any, ...]) -> tuple[Write | None]:
     return (described(client, command_of(client, args)),)
 
 
-def one(client: Any, run: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """One command of a mirrored request; `run` sends it."""
+def one(
+    context: MirrorContext, client: Any, send: Any, args: tuple[Any, ...], options: dict[str, Any]
+) -> Any:
+    """One command of a mirrored request; `send` is the client's way to the server."""
     command = command_of(client, args)
+    write = described(client, command)
+
+    def run() -> Any:
+        if write is not None:
+            forgotten(context, client, command)
+        return send(*args, **options)
 
     def stub() -> Any:
         if wait_s := waits_s(command):
             time.sleep(wait_s)
-        return shaped(client, args, options, reply_of(client, command))
+        reply = own(context, client, command, send)
+        return shaped(client, args, options, reply_of(client, command) if reply is UNTOLD else reply)
 
-    return perform(described(client, command), lambda: run(*args, **options), stub)
+    if write is None and sees_own(context, client, command):
+        reply = own(context, client, command, send)
+        if reply is not UNTOLD:
+            return shaped(client, args, options, reply)
+    return perform(write, run, stub)
 
 
-async def one_async(client: Any, run: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+async def one_async(
+    context: MirrorContext, client: Any, send: Any, args: tuple[Any, ...], options: dict[str, Any]
+) -> Any:
     """The same for a client of asyncio."""
     command = command_of(client, args)
+    write = described(client, command)
+
+    def run() -> Any:
+        if write is not None:
+            forgotten(context, client, command)
+        return send(*args, **options)
 
     async def stub() -> Any:
         if wait_s := waits_s(command):
             await asyncio.sleep(wait_s)
-        return shaped(client, args, options, reply_of(client, command))
+        reply = await own_async(context, client, command, send)
+        return shaped(client, args, options, reply_of(client, command) if reply is UNTOLD else reply)
 
-    return await perform_async(described(client, command), lambda: run(*args, **options), stub)
+    if write is None and sees_own(context, client, command):
+        reply = await own_async(context, client, command, send)
+        if reply is not UNTOLD:
+            return shaped(client, args, options, reply)
+    return await perform_async(write, run, stub)

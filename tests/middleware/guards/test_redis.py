@@ -1,0 +1,195 @@
+"""The redis guard, on a real server: a mirrored request sees its own suppressed writes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+import redis.asyncio
+from clients.redis_client import RedisPeer
+
+from mirrorproof import install_guards, uninstall_guards
+from mirrorproof.context import MirrorContext, entered
+from mirrorproof.decision import Decision, Mode
+from mirrorproof.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def peer() -> Iterator[RedisPeer]:
+    started = RedisPeer()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(autouse=True)
+def _guarded() -> Iterator[None]:
+    install_guards("redis", "threads")
+    yield
+    uninstall_guards()
+
+
+@pytest.fixture
+def client(peer: RedisPeer) -> Iterator[redis.Redis]:
+    """A client on an empty database, which has to look afterwards as it did before the mirrored request."""
+    with redis.Redis(**peer.kwargs, db=1) as opened:
+        opened.flushdb()
+        yield opened
+
+
+def request(mode: Mode = Mode.DRY_RUN, **settings: object) -> MirrorContext:
+    return MirrorContext(Decision(mode), settings=Settings.load(env={}, role="mixed", **settings))
+
+
+def everything(client: redis.Redis) -> Any:
+    return {key: (client.dump(key), client.pexpiretime(key)) for key in client.keys("*")}
+
+
+class mirrored:
+    """A mirrored request, in which nothing on the server may change."""
+
+    def __init__(self, client: redis.Redis, **settings: object) -> None:
+        self.client, self.context = client, request(**settings)
+
+    def __enter__(self) -> MirrorContext:
+        self.before = everything(self.client)
+        self.entered = entered(self.context)
+        return self.entered.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self.context.end()
+        self.entered.__exit__(*error)
+        assert everything(self.client) == self.before
+
+
+def test_a_mirrored_request_reads_what_it_wrote(client: redis.Redis) -> None:
+    client.set("stock", "10")
+    with mirrored(client):
+        assert client.set("order", "10.01", ex=60) is True
+        assert client.get("order") == b"10.01"
+        assert client.ttl("order") == 60
+        assert client.incrby("stock", 5) == 15
+        assert client.mget("stock", "order", "none") == [b"15", b"10.01", None]
+        assert client.append("stock", "0") == 3
+        assert client.delete("order", "order", "none") == 1
+        assert client.exists("order", "stock") == 1
+    assert client.get("stock") == b"10"
+
+
+def test_a_mirrored_request_reads_the_fields_that_it_set_among_the_server_s(client: redis.Redis) -> None:
+    client.hset("basket", mapping={"a": "1", "b": "2"})
+    with mirrored(client):
+        assert client.hset("basket", mapping={"b": "3", "c": "4"}) == 1
+        assert client.hgetall("basket") == {b"a": b"1", b"b": b"3", b"c": b"4"}
+        assert client.hlen("basket") == 3
+        assert client.hincrby("basket", "a", 9) == 10
+        assert client.hdel("basket", "b", "none") == 1
+        assert client.hmget("basket", "a", "b", "c") == [b"10", None, b"4"]
+        assert client.hdel("basket", "a", "c") == 2
+        assert client.exists("basket") == 0
+    assert client.hgetall("basket") == {b"a": b"1", b"b": b"2"}
+
+
+async def test_the_same_holds_with_asyncio(peer: RedisPeer, client: redis.Redis) -> None:
+    client.set("stock", "10", ex=100)
+    async with redis.asyncio.Redis(**peer.kwargs, db=1, decode_responses=True, protocol=2) as other:
+        with mirrored(client):
+            assert await other.incr("stock") == 11
+            assert 99 <= await other.ttl("stock") <= 100
+            assert await other.hset("basket", "a", "1") == 1
+            assert await other.hgetall("basket") == {"a": "1"}
+            assert await other.getdel("stock") == "11"
+            assert await other.get("stock") is None
+            assert client.get("stock") is None, "the request's other clients see the same"
+
+
+def test_what_the_server_would_refuse_is_refused_in_its_words(client: redis.Redis) -> None:
+    client.hset("basket", "a", "b")
+    with mirrored(client):
+        with pytest.raises(redis.ResponseError, match="WRONGTYPE Operation against a key"):
+            client.incr("basket")
+        with pytest.raises(redis.ResponseError, match=r"^hash value is not an integer$"):
+            client.hincrby("basket", "a", 1)
+        client.set("text", "many")
+        with pytest.raises(redis.ResponseError, match=r"^value is not an integer or out of range$"):
+            client.incr("text")
+
+
+def test_what_the_request_has_not_changed_is_read_from_the_server(client: redis.Redis) -> None:
+    client.set("stock", "10")
+    with entered(request()) as context:
+        client.incr("sold")
+        assert client.get("stock") == b"10"
+        with entered(request(Mode.LIVE)):
+            client.set("stock", "9")
+        assert client.get("stock") == b"9"
+        context.end()
+
+
+def test_another_request_and_another_database_see_nothing_of_it(peer: RedisPeer, client: redis.Redis) -> None:
+    with mirrored(client), redis.Redis(**peer.kwargs, db=2) as other:
+        client.set("order", "1")
+        assert other.get("order") is None
+        with entered(request()):
+            assert client.get("order") is None
+        assert client.get("order") == b"1"
+    assert client.get("order") is None
+
+
+def test_counters_of_several_threads_lose_nothing(client: redis.Redis) -> None:
+    client.set("stock", "10")
+
+    def count() -> None:
+        for _ in range(50):
+            client.incr("stock")
+
+    with mirrored(client):
+        threads = [threading.Thread(target=count) for _ in range(4)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        assert client.get("stock") == b"210"
+
+
+def test_the_client_s_own_lock_is_free_unless_the_request_holds_it(client: redis.Redis) -> None:
+    client.set("lock", "v1 holds it", px=60_000)
+    with mirrored(client):
+        lock = client.lock("lock", timeout=600)
+        assert lock.acquire(blocking=False) is True
+        assert lock.owned() is True
+        assert client.lock("lock", timeout=600).acquire(blocking=False) is False
+        lock.release()
+        assert client.lock("lock", timeout=600).acquire(blocking=False) is True
+
+
+def test_a_write_that_a_rule_allows_is_read_from_the_server(client: redis.Redis) -> None:
+    rule = {"kind": "redis.setex", "action": "allow"}
+    with entered(request(effect_rules=(rule,))) as context:
+        client.set("order", "1")
+        client.setex("order", 60, "2")
+        assert client.get("order") == b"2"
+        context.end()
+    assert client.get("order") == b"2"
+
+
+def test_beyond_its_bound_writes_are_answered_but_not_seen_and_that_is_counted(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mirrored(client) as context:
+        client.set("first", "1")
+        assert client.set("large", b"x" * (17 * 1024 * 1024)) is True
+        assert client.get("large") is None
+        assert client.get("first") == b"1"
+        assert context.counters["overlay_full"] == 1
+
+
+def test_a_flushed_database_is_empty_but_for_what_follows(client: redis.Redis) -> None:
+    client.set("stock", "10")
+    with mirrored(client):
+        assert client.flushdb() is True
+        assert client.get("stock") is None
+        assert client.incr("stock") == 1
+        assert client.get("stock") == b"1"

@@ -67,8 +67,6 @@ def page() -> str:
 GENERAL = """\
 - **PyMongo, aiokafka, confluent-kafka, py-amqp**: refused, not answered: the application gets an error, and
   a live request's writes are not recorded.
-- **OpenSearch's client**: held back by the urllib3 and aiohttp guards, its POST searches among them; let
-  those through with a rule (`path = "/*/_search"`, `action = "allow"`).
 - **Everything else**: a client without a guard is stopped where it opens a socket, a file or a process
   (setting `unguarded`). What it does on a connection that was open before the request, or in C code that
   Python does not see, is not held back; a shadow's database role, AuthorizationPolicy and network are the

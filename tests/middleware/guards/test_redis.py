@@ -105,6 +105,27 @@ async def test_the_same_holds_with_asyncio(peer: RedisPeer, client: redis.Redis)
             assert client.get("stock") is None, "the request's other clients see the same"
 
 
+def test_a_pipeline_that_only_reads_sees_what_was_written_before(client: redis.Redis) -> None:
+    client.set("stock", "10")
+    with mirrored(client):
+        client.incr("stock")
+        assert client.pipeline().get("stock").strlen("stock").execute() == [b"11", 2]
+
+
+def test_a_watched_transaction_sees_what_it_wrote_and_what_came_before(client: redis.Redis) -> None:
+    client.set("stock", "10")
+
+    def take(pipe: redis.client.Pipeline) -> None:
+        stock = int(pipe.get("stock"))  # type: ignore[arg-type]
+        pipe.multi()
+        pipe.set("stock", stock - 1)
+        pipe.get("stock")
+
+    with mirrored(client):
+        assert client.transaction(take, "stock") == [True, b"9"]
+        assert client.transaction(take, "stock") == [True, b"8"]
+
+
 def test_what_the_server_would_refuse_is_refused_in_its_words(client: redis.Redis) -> None:
     client.hset("basket", "a", "b")
     with mirrored(client):

@@ -36,7 +36,7 @@ def command_of(client: Any, args: tuple[Any, ...]) -> Command:
     from redis.exceptions import DataError
 
     try:
-        return commands.parse(args, client_of(client).get_encoder().encode)
+        return commands.parse(args, encoder_of(client).encode)
     except DataError:
         raise
     except Exception as error:
@@ -85,7 +85,7 @@ def waits_s(command: Command) -> float:
 
 def shaped(client: Any, args: tuple[Any, ...], options: dict[str, Any], reply: Any) -> Any:
     """A reply in the client's own types: decoded as it is set up, and through its response callbacks."""
-    decode = client_of(client).get_encoder().decode
+    decode = encoder_of(client).decode
     if isinstance(reply, dict) and not _is_resp3(client):
         reply = [each for pair in reply.items() for each in pair]
     if NEVER_DECODE not in options:
@@ -113,8 +113,28 @@ def client_of(client: Any) -> Any:
     return getattr(client, "cluster_client", client)
 
 
+def encoder_of(client: Any) -> Any:
+    """What makes bytes of arguments, and text of replies where the client is set up so."""
+    client = client_of(client)
+    if hasattr(
+        client, "get_redis_connection"
+    ):  # a cluster's pipeline has one of its own, which never decodes
+        client = client.get_redis_connection(client.nodes_manager.default_node)
+    return client.get_encoder()
+
+
+def is_bare(client: Any) -> bool:
+    """Whether the client's replies are as they stand on the wire: a sync cluster's transaction."""
+    strategy = getattr(client, "_execution_strategy", None)
+    return type(strategy).__name__ == "TransactionStrategy" and not hasattr(client, "cluster_client")
+
+
 def callbacks_of(client: Any) -> Any:
     """What makes the client's types of a reply, by command."""
+    return client.cluster_response_callbacks if is_bare(client) else _callbacks_of(client)
+
+
+def _callbacks_of(client: Any) -> Any:
     client = client_of(client)
     found = getattr(client, "response_callbacks", None)
     if found is not None:
@@ -127,7 +147,7 @@ def callbacks_of(client: Any) -> Any:
 
 def _is_resp3(client: Any) -> bool:
     pair = {b"a": b"b"}
-    callback = callbacks_of(client).get("HGETALL")
+    callback = _callbacks_of(client).get("HGETALL")
     return callback is None or callback(pair) == pair
 
 

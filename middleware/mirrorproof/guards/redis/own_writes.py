@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Any, Final
 
 from mirrorproof.context import MirrorContext, admitted
-from mirrorproof.guards.redis.calls import NEVER_DECODE, client_of
+from mirrorproof.guards.redis.calls import NEVER_DECODE, client_of, is_bare
 from mirrorproof.guards.redis.commands import Command
 from mirrorproof.guards.redis.overlay import ServerError, Space, UnknownError, answering, handled
 
@@ -47,11 +47,12 @@ def space_of(context: MirrorContext, client: Any) -> Space | None:
 
 
 def sees_own(context: MirrorContext, client: Any, command: Command) -> bool:
-    """Whether a read is about something that the request has changed."""
-    if not context.resources.get(_KEY) or not handled(command):
+    """Whether a read has to be answered here: it is about something that the request has changed, or is part
+    of a transaction whose replies no other read of the client looks like."""
+    if not handled(command) or not (context.resources.get(_KEY) or is_bare(client)):
         return False
     space = space_of(context, client)
-    return space is not None and space.touches(command.keys)
+    return space is not None and (is_bare(client) or space.touches(command.keys))
 
 
 def forgotten(context: MirrorContext, client: Any, command: Command) -> None:

@@ -1,8 +1,8 @@
 """Pipelines, sync and async: each of a mirrored request's commands is judged by itself.
 
-A live pipeline, and a mirrored one that only reads, goes to the server whole. Of any other each read is
-made by itself, and each write answered. Watched keys are really watched: an empty transaction tells whether
-they have changed.
+A live pipeline, and a mirrored one that only reads what the server has, goes to the server whole. Of any
+other each read is made by itself, and each write answered. Watched keys are really watched: an empty
+transaction tells whether they have changed.
 
 Knows redis-py's pipelines. Must not know what a command means.
 """
@@ -17,6 +17,7 @@ from mirrorproof.context import Action, MirrorContext, admitted, current, inside
 from mirrorproof.exchange import Outcome
 from mirrorproof.failsafe import failsafe
 from mirrorproof.guards.redis.calls import client_of, command_of
+from mirrorproof.guards.redis.own_writes import sees_own
 from mirrorproof.guards.redis.single import one, one_async, told
 
 __all__ = ["execute", "execute_async"]
@@ -37,7 +38,7 @@ def execute(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str
         failsafe("observe a pipeline", context.counters, _observed, context, words, answers)
         return answers
     stack = _stack(instance)
-    if _only_reads(instance, stack):
+    if _only_reads(context, instance, stack):
         with admitted():
             return wrapped(*args, **kwargs)
     answers, run = [], _runner(instance)
@@ -67,7 +68,7 @@ async def execute_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwar
         failsafe("observe a pipeline", context.counters, _observed, context, words, answers)
         return answers
     stack = _stack(instance)
-    if _only_reads(instance, stack):
+    if _only_reads(context, instance, stack):
         with admitted():
             return await wrapped(*args, **kwargs)
     answers, run = [], _runner(instance)
@@ -100,8 +101,10 @@ def _stack(pipe: Any) -> Stack:
     ]
 
 
-def _only_reads(pipe: Any, stack: Stack) -> bool:
-    return all(command_of(pipe, args).reads for args, _ in stack)
+def _only_reads(context: MirrorContext, pipe: Any, stack: Stack) -> bool:
+    """Whether all is read, and from the server."""
+    commands = [command_of(pipe, args) for args, _ in stack]
+    return all(each.reads and not sees_own(context, pipe, each) for each in commands)
 
 
 def _runner(pipe: Any) -> Callable[..., Any]:

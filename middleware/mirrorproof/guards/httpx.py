@@ -9,10 +9,19 @@ Knows httpcore's pools. Must not decide anything: `guards.http` does.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from mirrorproof.body import BodySample
-from mirrorproof.context import Action, admitted, current, inside_effect, is_admitted
+from mirrorproof.context import (
+    Action,
+    MirrorContext,
+    Ruling,
+    admitted,
+    current,
+    inside_effect,
+    is_admitted,
+)
 from mirrorproof.failsafe import failsafe
 from mirrorproof.guards import Guard
 from mirrorproof.guards.http import (
@@ -51,52 +60,70 @@ class HttpxGuard(Guard):
 
 def _handle(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     request = args[0] if args else kwargs["request"]
-    context = current()
-    if context is None:
-        request.headers = forwarded_headers(None, "", request.headers)
-        return wrapped(request)
-    outbound, body = _outbound(request), BodySample(_MAX_BODY_KEPT)
-    ruling = ruling_for(context, outbound)
-    action = ruling.action
-    request.headers = forwarded_headers(context, outbound.host, request.headers)
-    if action is Action.EXECUTE:
-        with admitted():
-            return wrapped(request)
-    if action is Action.OBSERVE:
-        request.stream = _Tee(request.stream, body)
-        with inside_effect(allowed=True):
+    call = _Call(request)
+    if call.is_sent:
+        with call.under_way():
             response = wrapped(request)
-        failsafe("observe a request", context.counters, settle, context, outbound, body, action)
+        call.sent()
         return response
     for chunk in request.stream:
-        body.feed(chunk)
-    settle(context, outbound, body, action)
-    return _response(answer_of(ruling))
+        call.body.feed(chunk)
+    return call.answered()
 
 
 async def _handle_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     request = args[0] if args else kwargs["request"]
-    context = current()
-    if context is None:
-        request.headers = forwarded_headers(None, "", request.headers)
-        return await wrapped(request)
-    outbound, body = _outbound(request), BodySample(_MAX_BODY_KEPT)
-    ruling = ruling_for(context, outbound)
-    action = ruling.action
-    request.headers = forwarded_headers(context, outbound.host, request.headers)
-    if action is Action.EXECUTE:
-        with admitted():
-            return await wrapped(request)
-    if action is Action.OBSERVE:
-        request.stream = _Tee(request.stream, body)
-        with inside_effect(allowed=True):
+    call = _Call(request)
+    if call.is_sent:
+        with call.under_way():
             response = await wrapped(request)
-        failsafe("observe a request", context.counters, settle, context, outbound, body, action)
+        call.sent()
         return response
     async for chunk in request.stream:
-        body.feed(chunk)
-    settle(context, outbound, body, action)
-    return _response(answer_of(ruling))
+        call.body.feed(chunk)
+    return call.answered()
+
+
+class _Call:
+    """What the current context has done with one request, whose headers are made what may leave."""
+
+    def __init__(self, request: Any) -> None:
+        self.body = BodySample(_MAX_BODY_KEPT)
+        self._context = context = current()
+        if context is None:
+            self._ruling = Ruling(Action.EXECUTE)
+            request.headers = forwarded_headers(None, "", request.headers)
+            return
+        self._outbound = _outbound(request)
+        self._ruling = ruling_for(context, self._outbound)
+        request.headers = forwarded_headers(context, self._outbound.host, request.headers)
+        if self._ruling.action is Action.OBSERVE:
+            request.stream = _Tee(request.stream, self.body)
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether it reaches the network. Otherwise its body is to be read, then it is `answered`."""
+        return self._ruling.action in (Action.EXECUTE, Action.OBSERVE)
+
+    def under_way(self) -> AbstractContextManager[None]:
+        """Around sending it."""
+        if self._context is None:
+            return nullcontext()
+        return inside_effect(allowed=True) if self._ruling.action is Action.OBSERVE else admitted()
+
+    def sent(self) -> None:
+        """Its answer is there: record it, if the context wants to know."""
+        if self._context is not None and self._ruling.action is Action.OBSERVE:
+            failsafe("observe a request", self._context.counters, self._settle, self._context)
+
+    def answered(self) -> Any:
+        """The answer in the server's place. Raises where the request is refused."""
+        if self._context is not None:
+            self._settle(self._context)
+        return _response(answer_of(self._ruling))
+
+    def _settle(self, context: MirrorContext) -> None:
+        settle(context, self._outbound, self.body, self._ruling.action)
 
 
 def _handle_below(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from enum import Enum
 from fnmatch import fnmatchcase
 from threading import Lock, current_thread
-from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Final, NamedTuple, ParamSpec, Protocol, TypeVar
 from weakref import ref
 
 from mirrorproof.counters import Counters
@@ -31,18 +31,23 @@ __all__ = [
     "MirrorContext",
     "Ruling",
     "admitted",
+    "adopt",
     "afresh",
+    "apart",
     "carry",
     "connecting",
     "current",
     "detached",
     "entered",
+    "held",
     "in_admitted_call",
     "inside_effect",
     "is_admitted",
+    "is_lent",
     "is_mirrored",
     "own_traffic",
     "set_process_context",
+    "taken",
 ]
 
 P = ParamSpec("P")
@@ -75,8 +80,8 @@ class MirrorContext:
     """
 
     __slots__ = (
-        "_cleanups", "_lock", "_observes", "conflicts", "counters", "decision", "ended", "late", "ledger",
-        "pair_id", "resources", "settings", "unobserved", "yielded",
+        "__weakref__", "_cleanups", "_lock", "_observes", "conflicts", "counters", "decision", "ended",
+        "late", "ledger", "pair_id", "resources", "settings", "unobserved", "yielded",
     )  # fmt: skip
 
     def __init__(
@@ -229,6 +234,7 @@ _own_traffic: Final[ContextVar[bool]] = ContextVar("mirrorproof_own_traffic", de
 _inside_effect: Final[ContextVar[bool]] = ContextVar("mirrorproof_inside_effect", default=False)
 _admitted: Final[ContextVar[admitted | None]] = ContextVar("mirrorproof_admitted", default=None)
 _lent: Final[ContextVar[bool]] = ContextVar("mirrorproof_lent", default=False)
+_taken: Final[ContextVar[Taken | None]] = ContextVar("mirrorproof_taken", default=None)
 _process_context: MirrorContext | None = None
 
 
@@ -240,9 +246,16 @@ def current() -> MirrorContext | None:
     if _own_traffic.get():
         return None
     context = _current.get()
-    if context is None or (context.ended and _lent.get() and not context.mirrored):
+    if context is None or (context.ended and _lent.get() and _is_nobodys(context)):
         return _process_context
     return context
+
+
+def _is_nobodys(ended: MirrorContext) -> bool:
+    if not ended.mirrored:
+        return True
+    taken = _taken.get()
+    return taken is not None and taken.is_over()
 
 
 def is_mirrored() -> bool:
@@ -254,17 +267,27 @@ def is_mirrored() -> bool:
 class entered:  # noqa: N801 - reads as a verb in `with entered(context):`
     """Makes `context` the current one for the length of a `with`. Does not end it."""
 
-    __slots__ = ("_context", "_token")
+    __slots__ = ("_context", "_tokens")
 
     def __init__(self, context: MirrorContext) -> None:
         self._context = context
 
     def __enter__(self) -> MirrorContext:
-        self._token = _current.set(self._context)
+        self._tokens = _enter(self._context)
         return self._context
 
     def __exit__(self, *error: object) -> None:
-        _current.reset(self._token)
+        _leave(self._tokens)
+
+
+def _enter(context: MirrorContext | None) -> tuple[Any, Any, Any]:
+    return _current.set(context), _taken.set(None), _lent.set(False)
+
+
+def _leave(tokens: tuple[Any, Any, Any]) -> None:
+    _lent.reset(tokens[2])
+    _taken.reset(tokens[1])
+    _current.reset(tokens[0])
 
 
 def carry(function: Callable[P, T], *, lent: bool = False) -> Callable[P, T]:
@@ -272,32 +295,75 @@ def carry(function: Callable[P, T], *, lent: bool = False) -> Callable[P, T]:
 
     `lent`: it may run for long, so it is nobody's once a live request has ended.
     """
-    context, inside, call = _current.get(), _inside_effect.get(), _admitted.get()
+    context, inside, call = held(), _inside_effect.get(), _admitted.get()
     if context is None:
         return function
 
     def carried(*args: P.args, **kwargs: P.kwargs) -> T:
         token, call_token = _inside_effect.set(inside), _admitted.set(call)
-        lent_token = _lent.set(lent)
         try:
             with entered(context):
+                _lent.set(lent)
                 return function(*args, **kwargs)
         finally:
-            _lent.reset(lent_token)
             _admitted.reset(call_token)
             _inside_effect.reset(token)
 
     return carried
 
 
+def apart(function: Callable[P, T]) -> Callable[P, T]:
+    """`carry` for a thread that is shared: whose the job becomes, by what it takes, the thread forgets."""
+    carried = carry(function)
+
+    def job(*args: P.args, **kwargs: P.kwargs) -> T:
+        tokens = _enter(None)
+        try:
+            return carried(*args, **kwargs)
+        finally:
+            _leave(tokens)
+
+    return job
+
+
+class Taken(Protocol):
+    """What a worker took from a queue, and so belongs to whoever put it there."""
+
+    def is_over(self) -> bool:
+        """Whether the worker, whose request has ended, is nobody's again."""
+
+
+def adopt(context: MirrorContext | None, taken: Taken | None) -> None:
+    """From here on, what runs in this thread or task belongs to `context`, until it adopts another."""
+    _current.set(context)
+    _lent.set(True)
+    _taken.set(taken)
+
+
+def held() -> MirrorContext | None:
+    """The request that what runs here belongs to, ended or not; `None` for one that is nobody's any more."""
+    context = _current.get()
+    return None if context is not None and context.ended and _lent.get() and _is_nobodys(context) else context
+
+
+def taken() -> Taken | None:
+    """What made that which runs here another request's: see `adopt`."""
+    return _taken.get()
+
+
+def is_lent() -> bool:
+    """Whether a request started this thread."""
+    return _lent.get()
+
+
 @contextmanager
 def detached() -> Iterator[None]:
-    """What is started in here belongs to no request."""
-    token = _current.set(None)
+    """What is started or done in here belongs to no request."""
+    tokens = _enter(None)
     try:
         yield
     finally:
-        _current.reset(token)
+        _leave(tokens)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any
 
-from mirrorproof.context import carry, current, detached
+from mirrorproof.context import apart, carry, current, detached
 from mirrorproof.guards import Guard
 from mirrorproof.guards.unguarded import PROCESS, stop
 from mirrorproof.injection import travels
@@ -85,7 +85,7 @@ class ProcessPoolsGuard(Guard):
 def _submit(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if not args:
         return wrapped(*args, **kwargs)
-    job = carry(args[0])
+    job = apart(args[0])
     with detached():  # the thread that a pool may start for the job is everybody's
         return wrapped(job, *args[1:], **kwargs)
 
@@ -131,7 +131,7 @@ def _apply(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str,
     def call(
         func: Any, args: Any = (), kwds: Any = None, callback: Any = None, error_callback: Any = None
     ) -> Any:
-        return wrapped(carry(func), args, kwds or {}, _carried(callback), _carried(error_callback))
+        return wrapped(apart(func), args, kwds or {}, _carried(callback), _carried(error_callback))
 
     if _is_of_threads(instance):
         return call(*args, **kwargs)
@@ -147,7 +147,7 @@ def _map(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, A
         more = tuple(_carried(each) if callable(each) and at else each for at, each in enumerate(more))
         if current() is not None and not hasattr(iterable, "__len__"):  # one of the pool's threads asks it
             iterable = iter(carry(iter(iterable).__next__), object())
-        return wrapped(carry(func), iterable, *more, **named)
+        return wrapped(apart(func), iterable, *more, **named)
 
     if _is_of_threads(instance):
         return call(*args, **kwargs)

@@ -3,13 +3,19 @@
 Two databases start alike. What one application does is done to both at once: to one as it is, to the other
 inside a mirrored request. Each step has to give the same answer or the same kind of error on both; and when
 the request has ended, the mirrored database has to be as it was.
+
+With the drivers of asyncio a step may also cancel a statement: while the server runs it, or after some turns
+of the loop. There the lease may have been cancelled in a statement of its own; it then gives up, and refuses
+all that follows. Or a statement was over before its cancel on one side only: no answers are compared then.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from contextvars import Context
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +31,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.util.concurrency import greenlet_spawn
 
 from mirrorproof import install_guards, uninstall_guards
 from mirrorproof.context import MirrorContext, entered
@@ -39,7 +46,21 @@ BOUNDS = settings(
     max_examples=60, stateful_step_count=30, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )  # fmt: skip
+ASYNC_BOUNDS = settings(BOUNDS, max_examples=25, stateful_step_count=15)
 keys = st.integers(0, 4)
+SCHEMAS = ("plain", "mirrored")
+IN_SCHEMA: dict[str, Callable[[str], dict[str, Any]]] = {
+    "asyncpg": lambda name: {"server_settings": {"search_path": f"fuzz_{name}"}},
+    "psycopg": lambda name: {"options": f"-csearch_path=fuzz_{name}"},
+}
+NAPS = {  # SQLite's goes on to its end, whoever waits
+    "postgresql": "SELECT pg_sleep({seconds})",
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000) "
+    "SELECT max(i) FROM n",
+}
+SOUND, SHORT = 20, 0.1
+"""Seconds. The short one is for cancels that may reach the server before the statement does: the server then
+forgets them, and psycopg waits for its end."""
 
 
 class Side:
@@ -50,10 +71,8 @@ class Side:
         self.connection = engine.connect()
         self.savepoints: list[Any] = []
 
-    def reset(self) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(STOCK.delete())
-            connection.execute(STOCK.insert(), START)
+    def sleep(self, seconds: float) -> None:
+        self.connection.execute(sa.text(NAPS[self.engine.dialect.name].format(seconds=seconds))).all()
 
     def rows(self) -> list[Any]:
         return list(self.connection.execute(sa.select(STOCK).order_by(STOCK.c.id)).all())
@@ -62,6 +81,12 @@ class Side:
         self.connection.close()
         self.savepoints.clear()
         self.connection = self.engine.connect()
+
+
+def reset(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(STOCK.delete())
+        connection.execute(STOCK.insert(), START)
 
 
 def settled(engine: sa.Engine) -> list[Any]:
@@ -74,21 +99,26 @@ class Machine(RuleBasedStateMachine):
     """Does each step on both sides."""
 
     engines: tuple[sa.Engine, sa.Engine]
+    nested = False
+    """Whether there may be savepoints: by the steps, since what they came to may differ from run to run."""
 
     @initialize()
     def start(self) -> None:
         plain, mirrored = self.engines
         for engine in self.engines:
-            Side(engine).reset()
+            self.run(lambda engine=engine: reset(engine))
         self.context = MirrorContext(Decision(Mode.DRY_RUN))
-        self.plain = Side(plain)
+        self.plain = self.run(lambda: Side(plain))
         with entered(self.context):
-            self.mirrored = Side(mirrored)
+            self.mirrored = self.run(lambda: Side(mirrored))
+
+    def run(self, call: Callable[[], Any]) -> Any:
+        return call()
 
     def both(self, step: Callable[[Side], Any]) -> None:
-        expected = outcome(lambda: step(self.plain))
+        expected = outcome(lambda: self.run(lambda: step(self.plain)))
         with entered(self.context):
-            seen = outcome(lambda: step(self.mirrored))
+            seen = outcome(lambda: self.run(lambda: step(self.mirrored)))
         assert seen == expected
 
     @rule(key=keys, count=st.integers(0, 9))
@@ -114,12 +144,15 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def savepoint(self) -> None:
+        self.nested = True
         self.both(lambda side: side.savepoints.append(side.connection.begin_nested()))
 
-    @precondition(lambda self: self.plain.savepoints)
+    @precondition(lambda self: self.nested)
     @rule(which=st.integers(0, 3), keep=st.booleans())
     def end_savepoint(self, which: int, keep: bool) -> None:
         def step(side: Side) -> None:
+            if not side.savepoints:
+                return
             which_one = which % len(side.savepoints)
             ended = side.savepoints[which_one]
             del side.savepoints[which_one:]
@@ -133,20 +166,88 @@ class Machine(RuleBasedStateMachine):
             side.savepoints.clear()
             side.connection.commit() if keep else side.connection.rollback()
 
+        self.nested = False
         self.both(step)
 
     @rule()
     def reopen(self) -> None:
+        self.nested = False
         self.both(lambda side: side.reopen())
 
     def teardown(self) -> None:
         if not hasattr(self, "plain"):
             return
         with entered(self.context):
-            self.mirrored.connection.close()
+            self.run(self.close_mirrored)
             self.context.end()
-        self.plain.connection.close()
-        assert settled(self.engines[1]) == START
+        self.run(self.plain.connection.close)
+        assert self.run(lambda: settled(self.engines[1])) == START
+
+    def close_mirrored(self) -> None:
+        self.mirrored.connection.close()
+
+
+class AsyncMachine(Machine):
+    """The same in an event loop, where each step is a task that can be cancelled."""
+
+    loop: asyncio.AbstractEventLoop
+    watch: sa.Engine | None  # PostgreSQL: to see what the server runs
+    in_doubt = False
+    """Whether a cancel may have met any statement, or none."""
+    apart = False
+    """Whether the two sides cannot be compared any more."""
+
+    def run(self, call: Callable[[], Any]) -> Any:
+        return self.loop.run_until_complete(greenlet_spawn(call))
+
+    def both(self, step: Callable[[Side], Any]) -> None:
+        try:
+            if not self.apart:
+                super().both(step)
+        except EffectRefusedError:
+            assert self.in_doubt
+            self.apart = True
+        if self.apart:
+            with suppress(Exception):
+                self.run(lambda: step(self.plain))
+            with entered(self.context), suppress(Exception):
+                self.run(lambda: step(self.mirrored))
+
+    @rule(turns=st.sampled_from([None, None, 1, 2, 4]))
+    def cancel(self, turns: int | None) -> None:
+        self.in_doubt |= turns is not None or self.watch is None
+        expected = self.loop.run_until_complete(self.cancelled(self.plain, turns))
+        with entered(self.context):
+            seen = self.loop.run_until_complete(self.cancelled(self.mirrored, turns))
+        if self.watch is None:
+            gc.collect()  # SQLite: unguarded, the cancelled statement's cursor keeps its connection's lock
+        self.apart |= seen != expected
+        assert self.in_doubt or not self.apart
+
+    async def cancelled(self, side: Side, turns: int | None) -> Any:
+        task = asyncio.create_task(greenlet_spawn(side.sleep, SOUND if turns is None else SHORT))
+        for _ in range(turns or 1):
+            await asyncio.sleep(0)
+        while turns is None and not task.done() and not Context().run(self.sleeps):
+            await asyncio.sleep(0.001)
+        task.cancel()
+        try:
+            await task
+        except BaseException as error:
+            return type(error)
+
+    def sleeps(self) -> bool:
+        if self.watch is None:
+            return True  # SQLite's thread has it, and goes on with it
+        with self.watch.connect() as watch:
+            return bool(watch.scalar(sa.text(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active' AND wait_event = 'PgSleep'"
+            )))  # fmt: skip
+
+    def close_mirrored(self) -> None:
+        with suppress(*((EffectRefusedError,) if self.in_doubt else ())):
+            super().close_mirrored()
 
 
 def outcome(step: Callable[[], Any]) -> Any:
@@ -190,6 +291,56 @@ def test_any_sequence_on_a_lease_behaves_as_the_database_does_and_leaves_nothing
 
     Here.engines = engines
     run_state_machine_as_test(Here, settings=BOUNDS)
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease that stands idle is ended by the server: not here, however slow the machine is."""
+    monkeypatch.setattr("mirrorproof.guards.sql.fuse.IDLE_LIMIT_S", 60.0)
+
+
+@pytest.fixture(params=["aiosqlite", "asyncpg", "psycopg"])
+def async_engines(request: Any, tmp_path: Path) -> Iterator[tuple[sa.Engine, sa.Engine, Any, Any]]:
+    loop = asyncio.new_event_loop()
+    run = loop.run_until_complete
+    watch = None
+    if request.param == "aiosqlite":
+        made = [create_async_engine(f"sqlite+aiosqlite:///{tmp_path / name}.db") for name in SCHEMAS]
+    else:
+        base = sa.make_url(request.getfixturevalue("postgres_url"))
+        watch = sa.create_engine(base.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+        with watch.connect() as connection:
+            for name in SCHEMAS:
+                connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS fuzz_{name}"))
+        made = [
+            create_async_engine(base.set(drivername=f"postgresql+{request.param}"), connect_args=options)
+            for options in (IN_SCHEMA[request.param](name) for name in SCHEMAS)
+        ]
+    first, second = (engine.sync_engine for engine in made)
+    gc.freeze()  # a collection looks at what comes from now on only
+    for engine in (first, second):
+        run(greenlet_spawn(lambda engine=engine: STOCK.create(engine)))
+    install_guards()
+    yield first, second, loop, watch
+    uninstall_guards()
+    for engine in (first, second):
+        run(greenlet_spawn(lambda engine=engine: (STOCK.drop(engine), engine.dispose())))
+    gc.unfreeze()
+    loop.close()
+    if watch is not None:
+        watch.dispose()
+
+
+@pytest.mark.timeout(300)
+def test_any_sequence_with_cancelled_statements_behaves_as_the_database_does_and_leaves_nothing(
+    async_engines: tuple[sa.Engine, sa.Engine, Any, Any],
+) -> None:
+    class Here(AsyncMachine):
+        pass
+
+    *engines, Here.loop, Here.watch = async_engines
+    Here.engines = (engines[0], engines[1])
+    run_state_machine_as_test(Here, settings=ASYNC_BOUNDS)
 
 
 SLOW = {

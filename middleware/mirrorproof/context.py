@@ -30,6 +30,7 @@ __all__ = [
     "Action",
     "MirrorContext",
     "Ruling",
+    "Taken",
     "admitted",
     "adopt",
     "afresh",

@@ -165,7 +165,7 @@ def take(its: Any, table: Table, item: Any, getter: MirrorContext | None, contex
         _withhold(context)
         return False
     if verdict is Verdict.ADOPT:
-        adopt_item(context, [*still, (_reference(item), context)])
+        _become(context, [*still, (_reference(item), context)])
     elif verdict is Verdict.DOUBT:
         mirrored = next((each for _, each in still if each is not None and each.mirrored), getter)
         doubt(mirrored, "a worker took a live item along with those of a mirrored request", still)
@@ -174,7 +174,7 @@ def take(its: Any, table: Table, item: Any, getter: MirrorContext | None, contex
     return True
 
 
-def adopt_item(context: MirrorContext | None, has: Has) -> None:
+def _become(context: MirrorContext | None, has: Has) -> None:
     """Have who runs here be the request's; in a process that serves mirrors only, all that is late is dry."""
     if context is not None and context.ended and context.settings.role.always_mirrored:
         context = None

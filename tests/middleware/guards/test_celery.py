@@ -25,7 +25,9 @@ def app() -> Iterator[celery.Celery]:
     install_guards("kombu", "celery")
     app = celery.Celery("shop", broker="memory://", backend="cache+memory://", set_as_current=False)
     app.conf.task_default_queue = "orders"
+    level = logging.root.level
     yield app
+    logging.root.setLevel(level)  # a worker sets it for the whole process
     app.close()
     uninstall_guards()
     memory.Channel.queues.clear()
@@ -39,7 +41,7 @@ def mirrored(mode: Mode = Mode.DRY_RUN) -> MirrorContext:
 def test_the_mark_travels_with_an_allowed_message_and_ends_with_its_task(app: celery.Celery) -> None:
     seen: list[tuple[str, bool, str]] = []
 
-    @app.task(name="shop.order", ignore_result=True)
+    @app.task(name="shop.order", ignore_result=True, shared=False)
     def order(name: str) -> None:
         context = current()
         seen.append((name, context is not None and context.mirrored, context.pair_id if context else ""))
@@ -73,7 +75,7 @@ def test_an_allowed_message_bears_the_mark_and_the_pair_id(app: celery.Celery) -
 
 
 def test_an_eager_task_runs_inside_the_request(app: celery.Celery) -> None:
-    @app.task(name="shop.eager")
+    @app.task(name="shop.eager", shared=False)
     def eager() -> Any:
         return current()
 
@@ -90,7 +92,7 @@ def test_a_worker_of_a_shadow_process_takes_no_messages_and_says_so(
     )
     ran: list[int] = []
 
-    @app.task(name="shop.order", ignore_result=True)
+    @app.task(name="shop.taken", ignore_result=True, shared=False)
     def order() -> None:
         ran.append(1)
 
@@ -108,7 +110,7 @@ def test_a_worker_of_a_shadow_process_takes_no_messages_and_says_so(
 
 
 def test_equal_tasks_have_equal_digests_whatever_their_ids(app: celery.Celery) -> None:
-    @app.task(name="shop.order", ignore_result=True)
+    @app.task(name="shop.order", ignore_result=True, shared=False)
     def order(total: str) -> None: ...
 
     digests = []

@@ -280,6 +280,7 @@ def test_rolled_back_at_commit_a_driver_s_writes_are_gone_after_it(url: str) -> 
 def test_a_shadow_process_that_writes_at_start_up_says_once_that_it_did_not(
     url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("WARNING", "mirrorproof")
     outside._announced.clear()
     set_process_context(Settings.load(env={}, role="shadow"))
     engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:") + "&application_name=once")

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from threading import Lock
 from types import TracebackType
 from typing import Any
+from weakref import ref
 
 from mirrorproof.context import MirrorContext, entered
 from mirrorproof.decision import Decision, Mode
@@ -22,6 +23,7 @@ __all__ = ["mirrored_request"]
 _lock = Lock()
 _inside = 0
 _added: set[str] = set()
+_contexts: list[ref[MirrorContext]] = []
 
 
 def _install() -> None:
@@ -34,10 +36,12 @@ def _install() -> None:
 
 
 def _uninstall() -> None:
+    """Take them out again, unless something (a timer, a task) may still run as a part of an ended one."""
     global _inside  # noqa: PLW0603
     with _lock:
         _inside -= 1
-        if not _inside and _added:
+        _contexts[:] = [each for each in _contexts if each() is not None]
+        if not _inside and not _contexts and _added:
             uninstall_guards(*_added)
             _added.clear()
 
@@ -50,7 +54,9 @@ class mirrored_request:  # noqa: N801 - reads as a verb in `with mirrored_reques
         assert [effect.kind for effect in ledger] == ["sql.insert"]
 
     Guards are installed for its length, and that of others that overlap it, unless they are already. At its
-    end everything is undone as it is at the end of a mirrored response, and effects after that are refused.
+    end everything is undone as it is at the end of a mirrored response, and effects after that are refused:
+    the guards stay while something that it started, or an error that came of it, is still there; the end of
+    a later one takes them out.
     `mode` is `dry_run`, `read_only` or `observe`; further settings as for `Settings`.
 
     Raises `ValueError` for mode `live`, `SettingsError` for a setting that does not exist.
@@ -61,10 +67,11 @@ class mirrored_request:  # noqa: N801 - reads as a verb in `with mirrored_reques
         self._stack = ExitStack()
 
     def __enter__(self) -> Ledger:
+        _install()
         with ExitStack() as stack:
-            _install()
             stack.callback(_uninstall)
             context = MirrorContext(Decision(self._settings.mode), settings=self._settings, pair_id="test")
+            _contexts.append(ref(context))
             stack.enter_context(entered(context))
             stack.callback(context.end)
             self._stack = stack.pop_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import httpcore
@@ -180,3 +181,28 @@ async def test_it_behaves_as_a_request_through_the_middleware_does(
     assert said[0] == said[1]
     assert house.exchange.effects == ledger.effects
     assert outside.methods == reached
+
+
+def test_what_it_left_running_is_refused_after_it_and_then_nothing_is_left(outside: Any) -> None:
+    gate, refused = threading.Event(), []
+
+    def late() -> None:
+        gate.wait(20)
+        try:
+            httpx.post(outside.url)
+        except LateEffectError as error:
+            refused.append(str(error))
+
+    with mirrored_request() as ledger:
+        timer = threading.Timer(0, late)
+        timer.start()
+    gate.set()
+    timer.join()
+    assert outside.requests == []
+    assert len(refused) == 1
+    assert [effect.outcome for effect in ledger] == [Outcome.BLOCKED]
+    del timer
+    with mirrored_request():
+        pass
+    assert installed_guards() == {}
+    assert httpx.post(outside.url).status_code == 201

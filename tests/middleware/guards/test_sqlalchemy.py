@@ -251,8 +251,8 @@ def test_nothing_of_a_lease_returns_to_the_shared_pool(postgres):
 
 def test_other_databases_are_refused_by_name():
     engine = sa.create_engine("sqlite://")
-    engine.dialect.name, engine.dialect.driver = "mysql", "pymysql"
-    with entered(context_in()), pytest.raises(EffectRefusedError, match=r"mysql\+pymysql"):
+    engine.dialect.name, engine.dialect.driver = "oracle", "oracledb"
+    with entered(context_in()), pytest.raises(EffectRefusedError, match=r"oracle\+oracledb"):
         engine.connect()
 
 

@@ -24,10 +24,12 @@ def guard():
     made.uninstall()
 
 
-@pytest.fixture(params=["sqlite", "psycopg", "psycopg2"])
+@pytest.fixture(params=["sqlite", "psycopg", "psycopg2", "pymysql"])
 def engine(request, tmp_path):
     url = f"sqlite:///{tmp_path}/shop.db"
-    if request.param != "sqlite":
+    if request.param == "pymysql":
+        url = request.getfixturevalue("mariadb").url()
+    elif request.param != "sqlite":
         url = request.getfixturevalue("postgres_url").replace("postgresql:", f"postgresql+{request.param}:")
     made = sa.create_engine(url)
     metadata.drop_all(made)

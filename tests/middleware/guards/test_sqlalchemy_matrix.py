@@ -23,7 +23,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import orm
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.util.concurrency import greenlet_spawn
 
@@ -35,11 +35,15 @@ from mirrorproof.guards.sqlalchemy import SQLAlchemyGuard
 DRIVERS = {
     "sqlite": "sqlite", "aiosqlite": "sqlite+aiosqlite", "psycopg": "postgresql+psycopg",
     "psycopg2": "postgresql+psycopg2", "psycopg_async": "postgresql+psycopg", "asyncpg": "postgresql+asyncpg",
+    "pymysql": "mysql+pymysql",
 }  # fmt: skip
 ASYNC = ("aiosqlite", "psycopg_async", "asyncpg")
 SQLITE = ("sqlite", "aiosqlite")
 POSTGRES = ("psycopg", "psycopg2", "psycopg_async", "asyncpg")
-ALL = SQLITE + POSTGRES
+MARIADB = ("pymysql",)
+BOTH = SQLITE + POSTGRES
+SERVERS = POSTGRES + MARIADB
+ALL = BOTH + MARIADB
 
 
 class Base(orm.DeclarativeBase):
@@ -73,6 +77,16 @@ CREATE PROCEDURE place_order_by_call() LANGUAGE sql AS
   $$ INSERT INTO orders (customer_id, note) VALUES (1, 'by call') $$;
 """
 
+MARIADB_SETUP = """
+DROP DATABASE IF EXISTS matrix;
+CREATE DATABASE matrix;
+USE matrix;
+CREATE TABLE customers (id int AUTO_INCREMENT PRIMARY KEY, name varchar(50) UNIQUE);
+CREATE TABLE orders (id int AUTO_INCREMENT PRIMARY KEY, customer_id int NOT NULL REFERENCES customers (id),
+  note varchar(50) NOT NULL DEFAULT '');
+CREATE PROCEDURE place_order_by_call() INSERT INTO orders (customer_id, note) VALUES (1, 'by call');
+"""
+
 
 class World:
     """A database with the application's tables, and an unguarded look at it."""
@@ -83,6 +97,7 @@ class World:
         self.file = file
         self.watch = watch
         self.postgres = driver in POSTGRES
+        self.mariadb = driver in MARIADB
         self.made: list[Any] = []
 
     def engine(self, **options: Any) -> sa.Engine:
@@ -100,6 +115,8 @@ class World:
 
     def look(self) -> dict[str, Any]:
         """Everything that a write could have changed."""
+        if self.mariadb:
+            return _look_mariadb(self.watch)
         return _look_postgres(self.watch) if self.postgres else _look_sqlite(self.file)
 
 
@@ -119,6 +136,17 @@ def _look_postgres(watch: psycopg.Connection) -> dict[str, Any]:
         "indexes": watch.execute(indexes).fetchall(),
         "prepared": watch.execute("SELECT gid FROM pg_prepared_xacts").fetchall(),
         "locks": watch.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchall(),
+    }
+
+
+def _look_mariadb(peer: Any) -> dict[str, Any]:
+    tables = sorted(row[0] for row in peer.ask("SHOW TABLES IN matrix"))
+    return {
+        "rows": {table: peer.ask(f"SELECT * FROM matrix.{table} ORDER BY 1") for table in tables},
+        "tables": [
+            peer.ask(f"SHOW CREATE TABLE matrix.{table}")[0][1].split(" AUTO_INC")[0] for table in tables
+        ],
+        "prepared": peer.ask("XA RECOVER"),
     }
 
 
@@ -257,7 +285,7 @@ def insertmanyvalues_returning(engine, world):
     assert count(engine) == 20
 
 
-@case(kinds=("sql.insert",))
+@case(drivers=BOTH)
 def on_conflict_upsert(engine, world):
     dialect = postgresql if world.postgres else sqlite
     upsert = dialect.insert(customers).values(id=1, name="new")
@@ -327,7 +355,7 @@ def serializable(engine, world):
 # -- schema
 
 
-@case(kinds=("sql.ddl",))
+@case(drivers=BOTH, kinds=("sql.ddl",))
 def create_table(engine, world):
     table = sa.Table("made", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True))
     table.create(engine)
@@ -335,20 +363,20 @@ def create_table(engine, world):
         assert connection.execute(sa.select(table)).all() == []
 
 
-@case(kinds=("sql.ddl",))
+@case(drivers=BOTH, kinds=("sql.ddl",))
 def alter_table(engine, world):
     with engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE orders ADD COLUMN extra INTEGER"))
         assert connection.execute(sa.text("SELECT extra FROM orders")).all() == []
 
 
-@case(kinds=("sql.ddl",))
+@case(drivers=BOTH, kinds=("sql.ddl",))
 def drop_table(engine, world):
     orders.drop(engine)
     assert not sa.inspect(engine).has_table("orders")
 
 
-@case(kinds=("sql.ddl",))
+@case(drivers=BOTH, kinds=("sql.ddl",))
 def create_index(engine, world):
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE INDEX by_note ON orders (note)"))
@@ -385,7 +413,7 @@ def raw_connection_commit(engine, world):
     assert count(engine) == 1
 
 
-@case(drivers=("sqlite", "psycopg", "psycopg2"))
+@case(drivers=("sqlite", "psycopg", "psycopg2", "pymysql"))
 def the_drivers_own_commit(engine, world):
     with engine.connect() as connection:
         driver = connection.connection.driver_connection
@@ -611,7 +639,7 @@ def several_engines(engine, world):
     assert count(engine) == 1
 
 
-@case(drivers=POSTGRES)
+@case(drivers=SERVERS)
 def several_engines_that_write(engine, world):
     other = world.engine()
     for each in (engine, other, engine):
@@ -628,7 +656,7 @@ def several_engines_that_write_to_one_file(engine, world):
             insert(connection)
 
 
-@case(drivers=("sqlite", "psycopg", "psycopg2"))
+@case(drivers=("sqlite", "psycopg", "psycopg2", "pymysql"))
 def threads(engine, world):
     errors = []
 
@@ -650,7 +678,7 @@ def threads(engine, world):
     assert count(engine) == 12
 
 
-@case(drivers=POSTGRES)
+@case(drivers=SERVERS)
 def two_open_transactions(engine, world):
     with engine.connect() as outer, engine.connect() as inner:
         insert(outer, "outer")
@@ -661,18 +689,18 @@ def two_open_transactions(engine, world):
     assert count(engine) == 3
 
 
-@case(drivers=POSTGRES)
+@case(drivers=SERVERS)
 def a_failure_beside_an_open_transaction(engine, world):
     with engine.connect() as outer, engine.connect() as inner:
         insert(outer, "outer")
-        with pytest.raises(sa.exc.ProgrammingError):
+        with pytest.raises(sa.exc.DBAPIError):
             inner.execute(sa.text("SELECT * FROM nowhere"))
         inner.rollback()
         outer.commit()
     assert count(engine) == 1
 
 
-@case(drivers=POSTGRES)
+@case(drivers=SERVERS)
 def a_reader_closes_below_a_writer(engine, world):
     with engine.connect() as reader:
         reader.execute(sa.select(orders)).all()
@@ -683,7 +711,7 @@ def a_reader_closes_below_a_writer(engine, world):
     assert count(engine) == 1
 
 
-@case(drivers=POSTGRES, kinds=(), refused=EffectRefusedError)
+@case(drivers=SERVERS, kinds=(), refused=EffectRefusedError)
 def the_outer_writer_rolls_back_first(engine, world):
     # The one case that a dry run fails: it has one connection only.
     with engine.connect() as outer, engine.connect() as inner:
@@ -743,7 +771,7 @@ def past_the_shield_a_commit_does_nothing(engine, world):
     commit_past_the_shield(engine)
 
 
-@case(drivers=POSTGRES, kinds=(), refused=Exception)
+@case(drivers=SERVERS, kinds=(), refused=Exception)
 def past_the_shield_a_commit_fails(engine, world):
     commit_past_the_shield(engine)
 
@@ -796,10 +824,44 @@ def streaming_while_writing(engine, world):
     assert len(seen) == 30
 
 
+# -- what only MariaDB has
+
+
+@case(drivers=MARIADB, kinds=("sql.ddl",), refused=EffectRefusedError)
+def create_a_table_on_mariadb(engine, world):
+    sa.Table("made", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True)).create(engine)
+
+
+@case(drivers=MARIADB, kinds=("sql.delete",), refused=EffectRefusedError)
+def truncate_on_mariadb(engine, world):
+    with engine.begin() as connection:
+        insert(connection)
+        connection.execute(sa.text("TRUNCATE orders"))
+        connection.execute(sa.text("INSERT INTO orders (customer_id) VALUES (1)"))
+
+
+@case(drivers=MARIADB)
+def begin_commits_what_is_open(engine, world):
+    with engine.connect() as connection:
+        insert(connection)
+        connection.execute(sa.text("START TRANSACTION"))
+        insert(connection)
+        connection.execute(sa.text("ROLLBACK"))
+    assert count(engine) == 1
+
+
+@case(drivers=MARIADB)
+def upsert_on_mariadb(engine, world):
+    upsert = mysql.insert(customers).values(id=1, name="new").on_duplicate_key_update(name="new")
+    with engine.begin() as connection:
+        connection.execute(upsert)
+        assert connection.scalar(sa.select(customers.c.name)) == "new"
+
+
 # -- what only PostgreSQL has
 
 
-@case(drivers=POSTGRES, kinds=("sql.update",))
+@case(drivers=SERVERS, kinds=("sql.update",))
 def select_for_update(engine, world):
     with engine.begin() as connection:
         row = connection.execute(sa.select(customers).with_for_update()).one()
@@ -813,7 +875,7 @@ def select_that_calls_a_writing_function(engine, world):
     assert count(engine) == 1
 
 
-@case(drivers=POSTGRES, kinds=("sql.call",))
+@case(drivers=SERVERS, kinds=("sql.call",))
 def call_a_procedure(engine, world):
     with engine.begin() as connection:
         connection.execute(sa.text("CALL place_order_by_call()"))
@@ -1047,6 +1109,9 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         setup = sa.create_engine(f"sqlite:///{file}")
         yield from _furnished(World(driver, f"{DRIVERS[driver]}:///{file}", file, None), setup)
         return
+    if driver in MARIADB:
+        yield from _on_mariadb(driver, request.getfixturevalue("mariadb"), tmp_path)
+        return
     url = request.getfixturevalue("postgres_url")
     with psycopg.connect(url, autocommit=True) as watch:
         watch.execute("DROP SCHEMA IF EXISTS public CASCADE; CREATE SCHEMA public")
@@ -1055,6 +1120,16 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         yield from _furnished(
             World(driver, url.replace("postgresql:", DRIVERS[driver] + ":"), tmp_path, watch), setup
         )
+
+
+def _on_mariadb(driver: str, peer: Any, tmp_path: Path) -> Iterator[World]:
+    for statement in MARIADB_SETUP.strip().rstrip(";").split(";\n"):
+        peer.ask(statement)
+    peer.ask("INSERT INTO customers VALUES (1, 'first')")
+    url = peer.url(driver).replace("/shop", "/matrix")
+    world = World(driver, url, tmp_path, peer)
+    world.kept = None
+    yield world
 
 
 def _furnished(world: World, setup: sa.Engine) -> Iterator[World]:

@@ -23,11 +23,13 @@ def guards():
     install_guards("sqlalchemy", "psycopg")
 
 
-@pytest.fixture(params=["sqlite", "psycopg"])
+@pytest.fixture(params=["sqlite", "psycopg", "pymysql"])
 def engine(request, tmp_path):
     url = f"sqlite:///{tmp_path}/shop.db"
     if request.param == "psycopg":
         url = request.getfixturevalue("postgres_url").replace("postgresql:", "postgresql+psycopg:")
+    elif request.param == "pymysql":
+        url = request.getfixturevalue("mariadb").url()
     made = sa.create_engine(url)
     metadata.drop_all(made)
     metadata.create_all(made)

@@ -18,7 +18,7 @@ from mirrorproof.errors import EffectRefusedError
 from mirrorproof.exchange import Outcome
 from mirrorproof.guards.sql.effects import Found
 from mirrorproof.guards.sql.lease import Lease
-from mirrorproof.guards.sql.statement import Control, Statement, doubts
+from mirrorproof.guards.sql.statement import Control, Statement
 from mirrorproof.guards.sql.transactions import Transactions
 from mirrorproof.ledger import digest_of
 
@@ -37,7 +37,7 @@ class Checkout(Transactions):
     def __init__(self, lease: Lease) -> None:
         super().__init__(lease, autocommit=lease.autocommit)
         # Runs in place of what was answered here: it does nothing and returns no rows.
-        self._nothing = "SET LOCAL mirrorproof.nothing = ''" if lease.driver.postgres else ""
+        self._nothing = lease.driver.nothing
 
     def perform(
         self, statement: Statement, run: Run, find: Callable[[], list[Found]], *, announced: bool = False,
@@ -93,7 +93,7 @@ class Checkout(Transactions):
 
     def _admit(self, statement: Statement, find: Callable[[], list[Found]], announced: bool) -> None:
         context = self.lease.context
-        if self.lease.driver.postgres and (why := doubts(statement.text)):
+        if why := self.lease.objection(statement):
             kind, target = statement.kind or "sql.call", statement.target
             summary = f"{statement.verb} {target}: {why}"
             context.record(kind, target, summary, digest_of(kind, target, statement.text), Outcome.BLOCKED)
@@ -125,6 +125,7 @@ class Checkout(Transactions):
 
     def _done(self, statement: Statement, find: Callable[[], list[Found]]) -> None:
         self.lease.require("", statement.target, statement.verb)
+        self.lease.used = True
         mine = self.lease.levels.of(self)
         if statement.writes:
             self.lease.dirty = True
@@ -144,7 +145,7 @@ class Checkout(Transactions):
 
     def _answer(self, statement: Statement, run: Run, find: Callable[[], list[Found]]) -> Any:
         answers: dict[Control, Callable[[Statement], object]] = {
-            Control.BEGIN: lambda _: self._begin(),
+            Control.BEGIN: lambda _: self._begin_anew(),
             Control.COMMIT: lambda _: self._commit(),
             Control.ROLLBACK: lambda _: self._rollback(),
             Control.SAVEPOINT: self._savepoint,
@@ -164,6 +165,11 @@ class Checkout(Transactions):
             self.lease.judge(error)
             raise
         return run(self._nothing)
+
+    def _begin_anew(self) -> None:
+        if self.lease.driver.mariadb:  # whose BEGIN commits what is open
+            self._commit()
+        self._begin()
 
     def _apart(self, find: Callable[[], list[Found]]) -> None:
         found = find()

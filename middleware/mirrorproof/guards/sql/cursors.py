@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mirrorproof.guards.sql.checkout import Checkout
 from mirrorproof.guards.sql.effects import PARAMETERS, first_parameters
 from mirrorproof.guards.sql.proxy import Proxy
-from mirrorproof.guards.sql.statement import Statement, as_text, read, read_script, statements_in
+from mirrorproof.guards.sql.statement import Statement, as_text, read, read_script
 
 if TYPE_CHECKING:
     from mirrorproof.guards.sql.shield import ShieldConnection
@@ -47,7 +47,7 @@ class ShieldCursor(Proxy):
         """One statement, or a script that steers transactions, statement by statement."""
         result = None
         text, parameters = as_text(operation, self._shield._real), first_parameters(args, kwargs)
-        for statement in statements_in(text, alone=not parameters):
+        for statement in self.checkout.lease.driver.statements_in(text, alone=not parameters):
             self.announced = self.announced and statement.whole
             result = self._run(
                 statement, operation if statement.whole else statement.text,
@@ -110,7 +110,8 @@ class ShieldCursor(Proxy):
         with self.checkout.whole(label, lambda: self._shield.found(label, None)):
             yield from self._real.stream(query, *args, **kwargs)
 
-    # -- rows of SQLite's RETURNING, taken at once: an unread one would keep its savepoint from being released
+    # -- rows taken at once: an unread one of SQLite's RETURNING would keep its savepoint from being released,
+    #    and those that MariaDB still sends are lost with the next statement
 
     def fetchone(self) -> Any:
         """The next row."""
@@ -140,11 +141,12 @@ class ShieldCursor(Proxy):
         return self._returned.popleft()
 
     def _take_returned(self, statement: Statement) -> None:
-        takes = statement.writes and isinstance(self._real, sqlite3.Cursor) and self._real.description
+        late = statement.writes and isinstance(self._real, sqlite3.Cursor)
+        takes = (late or self.checkout.lease.driver.streams(self._real)) and self._real.description
         self._returned = deque(self._real.fetchall()) if takes else None
 
     def _read(self, operation: Any) -> Statement:
-        return read(as_text(operation, self._shield._real))
+        return self.checkout.lease.driver.read(as_text(operation, self._shield._real))
 
     def _run(self, statement: Statement, sql: Any, call: Callable[[Any], Any], parameters: Any) -> Any:
         announced = self.announced

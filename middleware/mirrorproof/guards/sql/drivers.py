@@ -12,22 +12,26 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import Any, Final, cast
 
-from sqlalchemy.engine import Dialect
 from sqlalchemy.util import concurrency
 
-from mirrorproof.errors import EffectRefusedError
+from mirrorproof.guards.sql import statement
+from mirrorproof.guards.sql.statement import Statement
 
-__all__ = ["DRIVERS", "Driver", "await_here", "driver_for"]
+__all__ = ["Aiosqlite", "Asyncpg", "Driver", "Psycopg", "Psycopg2", "PsycopgAsync", "Pysqlite", "await_here"]
 
 # SQLAlchemy 2.1 calls it `await_`, 2.0 `await_only`.
 await_here = cast(Any, getattr(concurrency, "await_", None) or concurrency.await_only)
+_NOTHING: Final = "SET LOCAL mirrorproof.nothing = ''"
 
 
 class Driver(ABC):
     """One driver. Connections are those that the pool holds, adapters where the driver is async."""
 
     postgres = True
+    mariadb = False
     is_async = False
+    nothing = ""
+    """A statement that does nothing and returns no rows."""
     rolls_back_on_setting = False
     """Whether setting an isolation level also ends the transaction."""
 
@@ -57,6 +61,18 @@ class Driver(ABC):
         """What setting the attribute or calling the setter `name` says about autocommit, if anything."""
         return bool(value) if name in ("autocommit", "set_autocommit") else None
 
+    def read(self, text: str) -> Statement:
+        """One statement."""
+        return statement.read(text)
+
+    def statements_in(self, text: str, *, alone: bool) -> tuple[Statement, ...]:
+        """A text's statements, where it takes several and they steer. `alone`: it has no parameters."""
+        return statement.statements_in(text, alone=alone)
+
+    def streams(self, cursor: Any) -> bool:
+        """Whether the next statement on the connection would lose what the cursor has not yet read."""
+        return False
+
     def own(self, connection: Any) -> Any:
         """The client library's own connection."""
         return connection._connection if self.is_async else connection
@@ -80,6 +96,8 @@ class Driver(ABC):
 
 class Psycopg(Driver):
     """psycopg 3."""
+
+    nothing = _NOTHING
 
     def only_read(self, connection: Any) -> None:
         connection.read_only = True
@@ -115,6 +133,7 @@ class PsycopgAsync(Psycopg):
 class Psycopg2(Driver):
     """psycopg2."""
 
+    nothing = _NOTHING
     rolls_back_on_setting = True
 
     def only_reads(self, connection: Any) -> bool:
@@ -138,6 +157,7 @@ class Psycopg2(Driver):
 class Asyncpg(Driver):
     """asyncpg behind SQLAlchemy's asyncio adapter."""
 
+    nothing = _NOTHING
     is_async = True
     rolls_back_on_setting = True
 
@@ -252,29 +272,3 @@ class Aiosqlite(Pysqlite):
         except RuntimeError:
             future = None
         driver._tx.put_nowait((future, quietly))
-
-
-DRIVERS: Final[dict[tuple[str, str], Driver]] = {
-    ("postgresql", "psycopg"): Psycopg(),
-    ("postgresql", "psycopg_async"): PsycopgAsync(),
-    ("postgresql", "psycopg2"): Psycopg2(),
-    ("postgresql", "asyncpg"): Asyncpg(),
-    ("sqlite", "pysqlite"): Pysqlite(),
-    ("sqlite", "aiosqlite"): Aiosqlite(),
-}
-
-
-def driver_for(dialect: Dialect) -> Driver:
-    """The driver of this dialect. Raises `EffectRefusedError` where leases were never tried."""
-    # A pool without an engine has a stub in the dialect's place.
-    database, name = (getattr(dialect, each, "unknown") for each in ("name", "driver"))
-    if name == "psycopg" and dialect.is_async:
-        name = "psycopg_async"
-    driver = DRIVERS.get((database, name))
-    if driver is None:
-        known = ", ".join(sorted("+".join(key) for key in DRIVERS))
-        raise EffectRefusedError(
-            f"mirrorproof cannot make {database}+{name} harmless, so a mirrored request gets no "
-            f"connection to it; it can for {known}"
-        )
-    return driver

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from typing import Any
 
@@ -22,6 +22,7 @@ from mirrorproof.context import MirrorContext
 from mirrorproof.decision import Mode
 from mirrorproof.errors import EffectRefusedError, ReadOnlyError
 from mirrorproof.exchange import Outcome
+from mirrorproof.guards.sql import mariadb_text
 from mirrorproof.guards.sql.drivers import Driver, Pysqlite
 from mirrorproof.guards.sql.effects import Found
 from mirrorproof.guards.sql.fuse import (
@@ -32,8 +33,11 @@ from mirrorproof.guards.sql.fuse import (
     SqliteFuse,
     postgres_setup,
 )
+from mirrorproof.guards.sql.lasting import Lasting, lasting_of
 from mirrorproof.guards.sql.levels import Levels
+from mirrorproof.guards.sql.mariadb_fuse import ABOUT, ONLY_READ, MariadbFuse
 from mirrorproof.guards.sql.outside import announce
+from mirrorproof.guards.sql.statement import Statement, doubts
 from mirrorproof.guards.sql.turn import turn_for
 from mirrorproof.ledger import digest_of
 from mirrorproof.settings import DatabaseMode
@@ -44,10 +48,13 @@ _log = logging.getLogger("mirrorproof")
 _END_PATIENCE_S = 0.05
 _LET_GO = "the mirrored request's transaction was ended so that others need not wait"
 # PostgreSQL's SQLSTATEs for: lock not available, deadlock, idle in transaction, ended by an administrator.
-_YIELD_STATES = frozenset({"55P03", "40P01", "25P03", "57P01"})
-
-# Unique violation, serialization failure.
-_CONFLICT_STATES = frozenset({"23505", "40001"})
+# MariaDB's codes for: lock wait timeout, deadlock, a statement's time limit, connection ended (by three).
+_MARIADB_DEADLOCK = 1213
+_YIELD_STATES = frozenset({
+    "55P03", "40P01", "25P03", "57P01", 1205, _MARIADB_DEADLOCK, 1969, 1927, 2006, 2013,
+})  # fmt: skip
+# Unique violation, serialization failure; MariaDB's duplicate key, record changed since it was read.
+_CONFLICT_STATES = frozenset({"23505", "40001", 1062, 1020})
 
 
 class Lease:
@@ -69,6 +76,8 @@ class Lease:
         self.turn = turn_for(driver.is_async, self._after_turn)
         self.read_only = context.mode is Mode.READ_ONLY or treatment is DatabaseMode.READ_ONLY
         self.dirty = False
+        self.used = False
+        """Whether anything ran in its transaction since that began."""
         self.backend = (0, 0)
         """PostgreSQL: the backend's process id, and when its transaction began."""
         self.checkouts = 0
@@ -78,6 +87,8 @@ class Lease:
         self._loop = asyncio.get_running_loop() if driver.is_async else None
         self._record = record
         self._fuse = fuse
+        self._mariadb_fuse = MariadbFuse()
+        self._lasting: Lasting | None = None
         self._rolls_back_at_commit = treatment is DatabaseMode.ROLLBACK_AT_COMMIT
         self._broken = ""
         self._over = False
@@ -88,10 +99,12 @@ class Lease:
 
     def begin(self) -> None:
         """Open the real transaction and light the fuse. Whatever fails here refuses the lease."""
-        if self._fuse is None:
-            self._begin_postgres()
-        else:
+        if self._fuse is not None:
             self._begin_sqlite(self._fuse)
+        elif self.driver.mariadb:
+            self._begin_mariadb()
+        else:
+            self._begin_postgres()
         if not self.driver.in_transaction(self.connection):
             raise EffectRefusedError("mirrorproof could not open a transaction for a mirrored request")
 
@@ -129,6 +142,39 @@ class Lease:
             self.run("BEGIN")
         fuse.phase = Phase.LIT
 
+    def _begin_mariadb(self) -> None:
+        self.driver.settle(self.connection)
+        ((version, backend, *where),) = self._rows(ABOUT)
+        if "mariadb" not in str(version).lower():
+            raise EffectRefusedError(f"leases were tried on MariaDB only, not on MySQL {version}")
+        self.backend = (int(backend), 0)
+        self._lasting = lasting_of((*where, self.database), where[1], self._rows)
+        self.run(ONLY_READ)
+        self.run(MariadbFuse.limits())
+        self.driver.settle(self.connection)
+        self._light_mariadb()
+
+    def _light_mariadb(self) -> None:
+        for statement in self._mariadb_fuse.begin(read_only=self.read_only):
+            self.run(statement)
+
+    def _rows(self, question: str) -> list[tuple[Any, ...]]:
+        cursor = self.connection.cursor()
+        try:
+            cursor.execute(question)
+            rows = cursor.fetchall()
+        finally:
+            cursor.close()
+        return [tuple(row.values() if isinstance(row, Mapping) else row) for row in rows]
+
+    def objection(self, statement: Statement) -> str:
+        """Why the server must not be sent the statement at all; empty if nothing speaks against it."""
+        if self.driver.postgres:
+            return doubts(statement.text)
+        if self._lasting is None:
+            return ""
+        return mariadb_text.doubts(statement.text) or self._lasting.objection(statement)
+
     def run(self, statement: str) -> None:
         """A statement of our own."""
         cursor = self.connection.cursor()
@@ -154,39 +200,50 @@ class Lease:
     def can_refresh(self) -> bool:
         """Whether there is anything to see anew, and no rows that somebody still reads."""
         alone = self.checkouts <= 1 and not self.levels.stack
-        return self._fuse is not None and alone and not self.dirty and self.stands()
+        renews = self._fuse is not None or (self.driver.mariadb and self.used)
+        return renews and alone and not self.dirty and self.stands()
 
     def refresh(self) -> None:
-        """SQLite, between transactions that wrote nothing: see what others committed, as v1 would.
+        """Between transactions that wrote nothing: see what others committed, as v1 would.
 
         A snapshot kept from before another's commit can also never be written on (SQLITE_BUSY_SNAPSHOT).
         """
-        if self._fuse is None or not self.can_refresh():
-            return
-        self._fuse.phase = Phase.ENDING
+        if self.can_refresh():
+            self._renew(self._light_mariadb if self._fuse is None else self._begin_sqlite_again)
+
+    def _renew(self, begin: Callable[[], None]) -> None:
+        """Another real transaction in this one's place."""
         try:
-            self.connection.rollback()
-            self._fuse.phase = Phase.BEGINNING
-            self.run("BEGIN")
+            self._undo()
+            begin()
         except BaseException as error:
             self.give_up(error)
             raise
         finally:
-            self._fuse.phase = Phase.LIT
+            if self._fuse is not None:
+                self._fuse.phase = Phase.LIT
+        self.used = False
+
+    def _undo(self) -> None:
+        if self.driver.mariadb:
+            for statement in self._mariadb_fuse.end():
+                self.run(statement)
+            return
+        if self._fuse is not None:
+            self._fuse.phase = Phase.ENDING
+        self.connection.rollback()
+
+    def _begin_sqlite_again(self) -> None:
+        if self._fuse is not None:
+            self._fuse.phase = Phase.BEGINNING
+            self.run("BEGIN")
 
     def committed(self) -> None:
         """The application has committed. Let its locks go, if that is how this database is treated."""
         if not self._rolls_back_at_commit or self.levels.stack:
             self.refresh()
             return
-        try:
-            if self._fuse is not None:
-                self._fuse.phase = Phase.ENDING
-            self.connection.rollback()
-            self.begin()
-        except BaseException as error:
-            self.give_up(error)
-            raise
+        self._renew(self._light_mariadb if self.driver.mariadb else self.begin)
         self.dirty = False
 
     # -- its state
@@ -229,15 +286,16 @@ class Lease:
 
     def note_conflict(self, error: BaseException | None, found: Iterable[Found]) -> None:
         """A statement with these effects failed: note them where v1's having been first could be why."""
-        state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-        if state in _CONFLICT_STATES or "UNIQUE constraint failed" in str(error):
+        if _state(error) in _CONFLICT_STATES or "UNIQUE constraint failed" in str(error):
             self.context.conflicts.update(each.digest for each in found)
 
     def judge(self, error: BaseException) -> None:
         """Look at the connection after an application's statement failed."""
-        state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+        state = _state(error)
         if state in _YIELD_STATES or "database is locked" in str(error):
             self.context.give_up()
+        if state == _MARIADB_DEADLOCK:  # its transaction can only be rolled back, with all that came before
+            self._broken = self._broken or _LET_GO
         if not self.driver.in_transaction(self.connection):
             self._lose()
             raise EffectRefusedError(self._broken) from error
@@ -305,7 +363,7 @@ class Lease:
         if self.driver.is_async:
             self._quietly(lambda: self.driver.cut(self.connection))
         else:
-            if not self.driver.postgres:  # a server rolls back by itself, and need not be waited for
+            if self._fuse is not None:  # a server rolls back by itself, and need not be waited for
                 self._quietly(self.connection.rollback)
             self._quietly(self._record.close)
         self.on_closed()
@@ -315,3 +373,11 @@ class Lease:
             call()
         except Exception:
             _log.exception("mirrorproof could not end a mirrored request's connection in good order")
+
+
+def _state(error: BaseException | None) -> Any:
+    """The database's word for it: an SQLSTATE, or MariaDB's number."""
+    code = next(iter(getattr(error, "args", ())), None)
+    if isinstance(code, int):
+        return code
+    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)

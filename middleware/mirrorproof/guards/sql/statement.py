@@ -80,7 +80,7 @@ _READS: Final = frozenset({
     "SELECT", "VALUES", "TABLE", "SHOW", "EXPLAIN", "WITH", "FETCH", "MOVE", "DECLARE", "CLOSE", "SET",
     "RESET", "PRAGMA", "LISTEN", "UNLISTEN", "DISCARD", "LOCK", "SAVEPOINT", "RELEASE", "BEGIN", "START",
     "COMMIT", "END", "ROLLBACK", "ABORT", "PREPARE", "DEALLOCATE", "ANALYZE", "ATTACH", "DETACH",
-    "CHECKPOINT", "",
+    "CHECKPOINT", "DESCRIBE", "DESC", "",
 })  # fmt: skip
 _KINDS: Final = {
     "INSERT": "sql.insert", "REPLACE": "sql.insert", "UPDATE": "sql.update", "DELETE": "sql.delete",

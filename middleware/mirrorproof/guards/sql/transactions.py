@@ -160,6 +160,8 @@ class Transactions:
     def _savepoint(self, statement: Statement) -> None:
         self._begin()
         self._meet_failure()
+        if self.lease.driver.mariadb and (before := self.lease.levels.find(self, statement.name)):
+            before.alias = f"{before.alias} (replaced)"
         self.lease.steer(self.lease.levels.open(self, statement.name))
 
     def _own(self, statement: Statement) -> Level:

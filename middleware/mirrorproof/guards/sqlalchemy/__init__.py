@@ -25,7 +25,7 @@ __all__ = ["SQLAlchemyGuard"]
 
 
 class SQLAlchemyGuard(Guard):
-    """Guards every engine, made before or after. SQLite and PostgreSQL; others are refused when mirrored."""
+    """Guards every engine, made before or after; other databases than it covers are refused when mirrored."""
 
     name = "sqlalchemy"
     module = "sqlalchemy"
@@ -33,7 +33,7 @@ class SQLAlchemyGuard(Guard):
     tested = ("2.0.36", "2.1")
     covers = (
         "Engine and AsyncEngine, Core and ORM, raw connections: SQLite (sqlite3, aiosqlite), "
-        "PostgreSQL (psycopg, psycopg2, asyncpg)"
+        "PostgreSQL (psycopg, psycopg2, asyncpg), MariaDB (pymysql)"
     )
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:

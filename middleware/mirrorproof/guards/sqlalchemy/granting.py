@@ -29,11 +29,13 @@ from sqlalchemy.pool.base import _ConnectionRecord
 from mirrorproof.context import Action, MirrorContext, admitted
 from mirrorproof.errors import EffectRefusedError
 from mirrorproof.guards.sql.checkout import Checkout
-from mirrorproof.guards.sql.drivers import Driver, Pysqlite, driver_for
+from mirrorproof.guards.sql.drivers import Driver, Pysqlite
 from mirrorproof.guards.sql.effects import Finder, finder_of
 from mirrorproof.guards.sql.fuse import SqliteFuse
+from mirrorproof.guards.sql.known_drivers import driver_for
 from mirrorproof.guards.sql.lease import Lease
 from mirrorproof.guards.sql.leased import mark_leased
+from mirrorproof.guards.sql.mariadb_shield import shield_on
 from mirrorproof.guards.sql.shield import ShieldConnection
 from mirrorproof.guards.sql.snapshot import part_from_file
 from mirrorproof.guards.sql.turn import turn_for
@@ -89,7 +91,7 @@ def borrow(context: MirrorContext, pool: Pool, now: Callable[[], datetime]) -> S
     """A shield without a pool around it, for those who use the driver itself. Raises what `grant` raises."""
     lease = _lease(context, pool)
     lease.checkouts += 1
-    return ShieldConnection(Checkout(lease), finder_of(context, now), lambda: _leave(lease))
+    return shield_on(Checkout(lease), finder_of(context, now), lambda: _leave(lease))
 
 
 def _lease(context: MirrorContext, pool: Pool) -> Lease:
@@ -145,7 +147,7 @@ def _checkout(lease: Lease, pool: Pool, finder: Finder) -> Any:
 
     lease.checkouts += 1
     shields = _LeasePool(
-        lambda: ShieldConnection(Checkout(lease), finder, on_close),
+        lambda: shield_on(Checkout(lease), finder, on_close),
         dialect=pool._dialect, reset_on_return=pool._reset_on_return,
     )  # fmt: skip
     event.listen(shields, "connect", lambda _, record: record.info.update(lease.info))
@@ -224,7 +226,7 @@ def _open(context: MirrorContext, driver: Driver, pool: Pool) -> Lease:
             if treatment is DatabaseMode.SNAPSHOT:
                 driver.in_own_thread(connection, part_from_file, driver.raw(connection))
             fuses.append(driver.in_own_thread(connection, SqliteFuse, driver.raw(connection)))
-        else:
+        elif driver.postgres:
             mark_leased(driver.own(connection))
         driver.only_read(connection)
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 
 import click
 
+from mirrorproof.decision import Role
 from mirrorproof.errors import SettingsError
 from mirrorproof.injection import environment
+from mirrorproof.injection.programs import Hearing, hearing
 from mirrorproof.inventory import inventory, render
 from mirrorproof.settings import Settings
 
@@ -24,14 +27,15 @@ def run(command: tuple[str, ...]) -> None:
     """Run a Python service with the guards installed, and no change of its code.
 
     Workers, reloaders and whatever Python it starts are guarded as well. In role shadow or control all of it
-    is dry. Settings are MIRRORPROOF_* variables and the file that MIRRORPROOF_CONFIG names. CMD takes the
-    place of this process, so that signals reach it and its exit code is passed on.
+    is dry, so a CMD that is no Python, and no script or shell that may start one, is refused; otherwise there
+    is a warning. Settings are MIRRORPROOF_* variables and the file that MIRRORPROOF_CONFIG names. CMD takes
+    the place of this process, so that signals reach it and its exit code is passed on.
     """
     try:
-        Settings.load()
+        settings = Settings.load()
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
-    _refuse_deaf(command)
+    _require_guards(command, settings.role)
     try:
         os.execvpe(command[0], command, environment(os.environ))  # noqa: S606 - what the user asks for
     except OSError as error:
@@ -39,18 +43,26 @@ def run(command: tuple[str, ...]) -> None:
         raise SystemExit(127 if isinstance(error, FileNotFoundError) else 126) from error
 
 
-def _refuse_deaf(command: tuple[str, ...]) -> None:
-    """Refuse a Python that is told to ignore the environment or `site`: it would run without guards."""
-    if not os.path.basename(command[0]).startswith("python"):
+def _require_guards(command: tuple[str, ...], role: Role) -> None:
+    """Refuse a Python that would run without guards; say so of a program that is none, or refuse it where
+    all has to be dry."""
+    found = hearing(command, os.environ)
+    if found is Hearing.DEAF:
+        raise click.UsageError(
+            f"{command[0]} is told to ignore the environment, which installs the guards, so it would run "
+            "without them; leave out -E, -I and -S (and -i of env)"
+        )
+    if found is not Hearing.NO_PYTHON:
         return
-    for option in command[1:]:
-        if not option.startswith("-") or option in ("-c", "-m", "-"):
-            return
-        if not option.startswith("--") and set(option) & set("EIS"):
-            raise click.UsageError(
-                f"{command[0]} {option} ignores what installs the guards, so it would run without them; "
-                "leave out -E, -I and -S"
-            )
+    what = f"{command[0]} is no Python program, so no guard is at work in it"
+    if role.always_mirrored:
+        raise click.UsageError(
+            f"{what}, and in role {role} nothing may run without; if it starts Python in the end, have a "
+            f"shell start it: mirrorproof run -- sh -c '{shlex.join(command)}'"
+        )
+    click.echo(
+        f"Warning: {what}; Python that it starts is guarded, if it passes its environment on", err=True
+    )
 
 
 @click.command()

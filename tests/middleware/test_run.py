@@ -19,6 +19,7 @@ from clients.http_peer import HttpPeer
 from clients.servers import free_port
 
 from mirrorproof.injection import FOLDER, environment
+from mirrorproof.injection.programs import Hearing, hearing
 from mirrorproof.inventory import inventory, render
 
 MIRRORPROOF = os.path.join(os.path.dirname(sys.executable), "mirrorproof")
@@ -93,6 +94,67 @@ def test_signals_reach_the_program() -> None:
 
 def test_options_of_the_program_are_its_own() -> None:
     assert run(sys.executable, "--version").stdout.startswith("Python 3")
+
+
+def test_a_program_that_is_no_python_is_refused_in_a_shadow_and_otherwise_warned_of() -> None:
+    for role in ("shadow", "control"):
+        done = run("echo", "written", role=role)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "no guard is at work" in done.stderr
+        assert "mirrorproof run -- sh -c 'echo written'" in done.stderr
+    for role in ("mixed", "primary"):
+        done = run("echo", "written", role=role)
+        assert (done.returncode, done.stdout) == (0, "written\n")
+        assert "Warning: echo is no Python program" in done.stderr
+
+
+def test_a_shell_and_a_script_that_start_python_are_not_refused_and_it_is_dry(
+    outside: HttpPeer, tmp_path: Path
+) -> None:
+    script = tmp_path / "start"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    script.chmod(0o755)
+    before = outside.look()
+    for command in (
+        ("sh", "-c", 'exec "$@"', "sh", sys.executable),
+        ("env", "A=1", sys.executable),
+        (str(script),),
+    ):
+        done = run(*command, "-c", POST, outside.url, role="shadow")
+        assert (done.returncode, done.stderr) == (0, "")
+    assert outside.look() == before
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("#!/usr/bin/env python3", Hearing.INSTALLS),
+        ("#!/usr/bin/env -S python3 -sE", Hearing.DEAF),
+        ("#!/usr/bin/python3.11 -I", Hearing.DEAF),
+        ("#!/bin/bash -e", Hearing.MAY_START),
+        ("#!/usr/bin/env echo", Hearing.NO_PYTHON),
+        ("#!", Hearing.MAY_START),
+    ],
+)
+def test_of_a_script_its_first_line_tells(line: str, found: Hearing, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text(line + "\n")
+    script.chmod(0o755)
+    assert hearing([str(script)], os.environ) is found
+
+
+def test_a_program_with_a_python_inside_and_one_that_cannot_be_found_or_told() -> None:
+    real = os.path.realpath(sys.executable)
+    assert hearing([real], os.environ) is Hearing.INSTALLS
+    assert hearing(["true"], os.environ) is Hearing.NO_PYTHON
+    assert hearing(["/no/such/program"], os.environ) is Hearing.MISSING
+    assert hearing(["env", "-i", "python3"], os.environ) is Hearing.DEAF
+
+
+def test_a_copy_of_python_by_another_name_is_one(tmp_path: Path) -> None:
+    (tmp_path / "uwsgi").write_bytes(Path(os.path.realpath(sys.executable)).read_bytes())
+    (tmp_path / "uwsgi").chmod(0o755)
+    assert hearing(["uwsgi"], {"PATH": str(tmp_path)}) is Hearing.INSTALLS
 
 
 @pytest.mark.parametrize("option", ["-I", "-E", "-S", "-sE"])

@@ -142,6 +142,8 @@ CLIENTS = [
         not_covered=(
             "Searches do not find what was suppressed. A model's predictions, which may cost and need not"
             " change anything, are answered as writes unless a rule lets them through."
+            " Administration is answered `acknowledged`, without identifiers and keys that some of it makes;"
+            " the task that a call by query starts cannot be looked up. The server was a fake."
         ),
         cases=(
             Case(name="index", client=_opensearch, write=_index, read=_read, kinds=INDEX),

@@ -153,6 +153,8 @@ CLIENTS = [
             "elasticsearch-py before 8, which has a transport of its own (the urllib3 guard holds it back,"
             " its searches too). Searches do not find what was suppressed. Inference, which may cost and need"
             " not change anything, is answered as a write unless a rule lets it through."
+            " Administration is answered `acknowledged`, without identifiers and keys that some of it makes;"
+            " the task that a call by query starts cannot be looked up. The server was a fake."
         ),
         cases=(
             Case(name="index", client=_elasticsearch, write=_index, read=_read, kinds=INDEX),

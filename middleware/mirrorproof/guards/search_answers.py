@@ -65,6 +65,10 @@ def _document(request: SearchRequest, index: str, name: str) -> tuple[int, dict[
     status, answer = _done(operation, index, request.document)
     if request.query.get("refresh") in ("", "true"):
         answer["forced_refresh"] = True
+    if operation == "update" and request.query.get("_source", "false") != "false":
+        body = request.loaded()
+        known = body.get("doc") or body.get("upsert") if isinstance(body, dict) else None
+        answer["get"] = {"found": True, "_source": known or {}}  # as much as the call says of it
     return status, answer
 
 

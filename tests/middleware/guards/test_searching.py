@@ -178,3 +178,21 @@ def test_a_delete_by_query_is_counted_first_and_bounded() -> None:
     assert answer_of(asked, 7)[1]["deleted"] == 2
     later = request("POST /orders/_update_by_query?wait_for_completion=false")
     assert set(answer_of(later, 7)[1]) == {"task"}
+
+
+def test_an_update_that_asks_for_the_document_gets_what_it_said_of_it() -> None:
+    said = {"doc": {"total": 2}, "doc_as_upsert": True}
+    assert answer_of(request("POST /orders/_update/7?_source=true", said))[1]["get"] == {
+        "found": True, "_source": {"total": 2},
+    }  # fmt: skip
+    assert "get" not in answer_of(request("POST /orders/_update/7", said))[1]
+
+
+@pytest.mark.parametrize(("line", "names"), [
+    ("PUT /orders", {"acknowledged", "shards_acknowledged", "index"}), ("DELETE /orders", {"acknowledged"}),
+    ("PUT /_ingest/pipeline/mine", {"acknowledged"}), ("POST /_refresh", {"_shards"}),
+    ("POST /orders/_cache/clear", {"_shards"}), ("DELETE /_pit", {"acknowledged", "succeeded", "num_freed"}),
+])  # fmt: skip
+def test_administration_is_acknowledged(line: str, names: set[str]) -> None:
+    status, answer = answer_of(request(line))
+    assert (status, set(answer)) == (200, names)

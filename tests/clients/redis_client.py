@@ -205,11 +205,14 @@ TAKEN = ("queue.consume", "redis.rpush", "queue.consume", "redis.xadd")
 TRANSACTION = ("redis.incrby", "redis.incrby")
 NOT_COVERED = (
     "What is sent past `execute_command`, on a connection that the application took from the pool itself. "
-    "A mirrored request sees its own writes to strings, hashes and times to live, its deletes and renames; "
-    "those to lists, sets, sorted sets and streams are answered as if they succeeded, and later reads do not "
-    "see them, nor do SCAN, KEYS, HSCAN and DBSIZE see any. `SET … NX` of a key that v1 has set for the same "
-    "request is answered as the server would, None, unless a rule `returns` something; only redis-py's own "
-    "locks are free. A script (EVAL, FCALL) is not run: it is answered None unless a rule says what."
+    "A mirrored request sees its own writes to strings, hashes and times to live, its deletes and "
+    "renames. Of what it writes to lists, sets, sorted sets and streams it sees that the key is there; "
+    "what is in them, bits, HyperLogLogs, fields' own times to live, the types of modules and what came "
+    "after Redis 7.0 is answered as if it succeeded and not seen, and SCAN, KEYS, HSCAN and DBSIZE see "
+    "nothing of its own. `SET … NX` of a key that v1 has set for the same request is answered as the "
+    "server would, None, unless a rule `returns` something; only redis-py's own locks are free. A script "
+    "(EVAL, FCALL) is not run: it is answered None unless a rule says what. What a rule `returns` is not "
+    "seen by later reads."
 )
 CLIENTS = [
     Client(name="redis", guard="redis", peer="redis", not_covered=NOT_COVERED, cases=(

@@ -159,6 +159,20 @@ def test_another_request_and_another_database_see_nothing_of_it(peer: RedisPeer,
     assert client.get("order") is None
 
 
+def test_a_list_or_set_that_it_makes_is_there_and_has_its_time_to_live(client: redis.Redis) -> None:
+    client.set("text", "1")
+    with mirrored(client):
+        assert client.pipeline().sadd("seen", "a").expire("seen", 60).ttl("seen").execute() == [1, True, 60]
+        assert client.type("seen") == b"set"
+        assert client.rpush("jobs", "1") == 1
+        assert client.exists("jobs", "seen", "none") == 2
+        with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+            client.get("jobs")
+        with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+            client.sadd("text", "a")
+        assert client.delete("jobs") == 1
+
+
 def test_counters_of_several_threads_lose_nothing(client: redis.Redis) -> None:
     client.set("stock", "10")
 
@@ -190,15 +204,13 @@ def test_a_write_that_a_rule_allows_is_read_from_the_server(client: redis.Redis)
     rule = {"kind": "redis.setex", "action": "allow"}
     with entered(request(effect_rules=(rule,))) as context:
         client.set("order", "1")
-        client.setex("order", 60, "2")
+        client.execute_command("SETEX", "order", 60, "2")
         assert client.get("order") == b"2"
         context.end()
     assert client.get("order") == b"2"
 
 
-def test_beyond_its_bound_writes_are_answered_but_not_seen_and_that_is_counted(
-    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_beyond_its_bound_writes_are_answered_but_not_seen_and_that_is_counted(client: redis.Redis) -> None:
     with mirrored(client) as context:
         client.set("first", "1")
         assert client.set("large", b"x" * (17 * 1024 * 1024)) is True
@@ -214,3 +226,25 @@ def test_a_flushed_database_is_empty_but_for_what_follows(client: redis.Redis) -
         assert client.get("stock") is None
         assert client.incr("stock") == 1
         assert client.get("stock") == b"1"
+
+
+async def test_subscribers_listen_and_nothing_is_published_where_no_other_way_out_is_open(
+    peer: RedisPeer, client: redis.Redis
+) -> None:
+    install_guards("redis", "threads", "unguarded")
+    heard = client.pubsub()
+    heard.subscribe("news")
+    assert heard.get_message(timeout=5) is not None
+    with mirrored(client, unguarded="block") as context:
+        with redis.Redis(**peer.kwargs) as opened, opened.pubsub() as subscriber:
+            subscriber.subscribe("news")
+            assert subscriber.get_message(timeout=5)["type"] == "subscribe"  # type: ignore[index]
+            assert opened.publish("news", "hello") == 0
+        async with redis.asyncio.Redis(**peer.kwargs) as other, other.pubsub() as listener:
+            await listener.subscribe("news")
+            assert (await listener.get_message(timeout=5))["type"] == "subscribe"  # type: ignore[index]
+            assert await other.publish("news", "hello") == 0
+    assert [(each.kind, each.target) for each in context.ledger] == [("queue.publish", "channel news")] * 2
+    client.publish("news", "the first that is heard")
+    assert heard.get_message(timeout=5)["data"] == b"the first that is heard"  # type: ignore[index]
+    heard.close()

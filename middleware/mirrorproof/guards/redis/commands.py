@@ -1,7 +1,8 @@
 """Redis's commands: what each call is named, whether it reads or writes, which keys it names.
 
-The table is the `readonly` flag of the server's own COMMAND (Redis 7), with what has neither flag but changes
-nothing for others. What it does not name is a write: in doubt the effect is stopped.
+The table is the `readonly` flag of the server's own COMMAND (Redis 7; later ones by their documentation),
+with what has neither flag but changes nothing for others. What it does not name is a write: in doubt the
+effect is stopped.
 
 Pure. Must not know the client or the network.
 """
@@ -12,6 +13,8 @@ import hashlib
 import re
 from dataclasses import dataclass
 from typing import Any, Final
+
+from mirrorproof.guards.redis.modules import MODULE_READS, MODULE_SUBCOMMANDS
 
 __all__ = [
     "READS",
@@ -37,7 +40,8 @@ HRANDFIELD HSCAN HSTRLEN HVALS KEYS LCS LINDEX LLEN LOLWUT LPOS LRANGE MGET PEXP
 RANDOMKEY SCAN SCARD SDIFF SINTER SINTERCARD SISMEMBER SMEMBERS SMISMEMBER SORT_RO SRANDMEMBER SSCAN STRLEN
 SUBSTR SUNION TOUCH TTL TYPE XLEN XPENDING XRANGE XREAD XREVRANGE ZCARD ZCOUNT ZDIFF ZINTER ZINTERCARD
 ZLEXCOUNT ZMSCORE ZRANDMEMBER ZRANGE ZRANGEBYLEX ZRANGEBYSCORE ZRANK ZREVRANGE ZREVRANGEBYLEX
-ZREVRANGEBYSCORE ZREVRANK ZSCAN ZSCORE ZUNION HTTL HPTTL HEXPIRETIME HPEXPIRETIME
+ZREVRANGEBYSCORE ZREVRANK ZSCAN ZSCORE ZUNION HTTL HPTTL HEXPIRETIME HPEXPIRETIME DIGEST SDIFFCARD SUNIONCARD
+ARCOUNT ARGET ARGETRANGE ARGREP ARINFO ARLASTITEMS ARLEN ARMGET ARNEXT AROP ARSCAN
 """)
 _HARMLESS: Final = names("""
 ASKING AUTH COMMAND ECHO HELLO INFO LASTSAVE MONITOR PING PSUBSCRIBE PUNSUBSCRIBE QUIT READONLY READWRITE
@@ -61,16 +65,17 @@ _SUBCOMMANDS: Final = {
     "SLOWLOG": "GET HELP LEN",
     "XGROUP": "HELP",
     "XINFO": "CONSUMERS GROUPS HELP STREAM",
+    **MODULE_SUBCOMMANDS,
 }
 _WRITING_CONTAINERS: Final = frozenset({"DEBUG", "SENTINEL", *_SUBCOMMANDS})
 READS: Final = frozenset(
-    [*_READONLY, *_HARMLESS]
+    [*_READONLY, *_HARMLESS, *MODULE_READS]
     + [f"{name} {sub}" for name, subs in _SUBCOMMANDS.items() for sub in subs.split()]
 )
 TAKING: Final = frozenset(
     names("""
-BLPOP BRPOP BLMOVE BLMPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN LPOP RPOP LMOVE LMPOP RPOPLPUSH XAUTOCLAIM
-XCLAIM XREADGROUP ZMPOP ZPOPMAX ZPOPMIN
+BLPOP BRPOP BLMOVE BLMOVEM BLMPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN LPOP RPOP LMOVE LMOVEM LMPOP RPOPLPUSH
+XAUTOCLAIM XCLAIM XREADGROUP ZMPOP ZPOPMAX ZPOPMIN
 """)
 )
 """Commands that take a message or job which others then miss."""
@@ -92,7 +97,8 @@ _KEYS_AT: Final = {
     ),
     **dict.fromkeys(names("BLPOP BRPOP BZPOPMIN BZPOPMAX"), slice(-1)),
     **dict.fromkeys(names("MSET MSETNX"), slice(None, None, 2)),
-    **dict.fromkeys(names("BLMOVE BRPOPLPUSH LMOVE RPOPLPUSH SMOVE COPY"), slice(2)),
+    "BITOP": slice(1, None),
+    **dict.fromkeys(names("BLMOVE BLMOVEM BRPOPLPUSH LMOVE LMOVEM RPOPLPUSH SMOVE COPY"), slice(2)),
 }
 _KEYLESS: Final = frozenset(
     names("""
@@ -156,6 +162,8 @@ class Command:
             return float(args[-1])
         if name in ("BLMPOP", "BZMPOP"):
             return float(args[0])
+        if name == "BLMOVEM":
+            return float(args[4])
         if name == "XREADGROUP":
             words = [arg.upper() for arg in args]
             options = words[: words.index(b"STREAMS")]

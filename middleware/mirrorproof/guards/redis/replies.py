@@ -14,7 +14,8 @@ __all__ = ["plausible"]
 _ONE: Final = frozenset(
     names("""
 APPEND INCR EXPIRE PEXPIRE EXPIREAT PEXPIREAT PERSIST SETNX MSETNX HSETNX HINCRBY RENAMENX COPY MOVE LREM
-SMOVE PFADD LINSERT
+SMOVE PFADD LINSERT MSETEX HSETEX DELEX BF.ADD CF.ADD CF.ADDNX CF.DEL JSON.CLEAR JSON.DEL JSON.FORGET VADD
+VREM VSETATTR
 """)
 ) | {"XGROUP DESTROY", "XGROUP CREATECONSUMER", "CLIENT UNBLOCK", "CLIENT KILL"}
 _ZERO: Final = frozenset(
@@ -26,10 +27,15 @@ ZREMRANGEBYSCORE
 ) | {"XGROUP DELCONSUMER"}
 _NONE: Final = frozenset(
     names("""
-EVAL EVALSHA FCALL GETDEL GETEX GETSET SPOP BLPOP BRPOP BLMOVE BLMPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN
-LPOP RPOP LMOVE LMPOP RPOPLPUSH XREADGROUP ZMPOP
+EVAL EVALSHA FCALL GETDEL GETEX GETSET SPOP BLPOP BRPOP BLMOVE BLMOVEM BLMPOP BRPOPLPUSH BZMPOP BZPOPMAX
+BZPOPMIN LPOP RPOP LMOVE LMOVEM LMPOP RPOPLPUSH XREADGROUP ZMPOP
 """)
 )
+_OF_FIELDS: Final = {
+    "HEXPIRE": 1, "HEXPIREAT": 1, "HPEXPIRE": 1, "HPEXPIREAT": 1, "HPERSIST": 1,
+    "HGETDEL": None, "HGETEX": None,
+}  # fmt: skip
+"""What is replied for each of a hash's fields."""
 _SEVERAL: Final = {
     "DEL": 0, "UNLINK": 0, "TOUCH": 0, "LPUSH": 1, "RPUSH": 1, "LPUSHX": 1, "RPUSHX": 1, "SADD": 1, "SREM": 1,
     "ZREM": 1, "HDEL": 1, "XDEL": 1, "XACK": 2,
@@ -46,6 +52,8 @@ def plausible(command: Command, *, resp3: bool, now_ms: int, ours: bool = False)
         return 0
     if name in _NONE:
         return None
+    if name in _OF_FIELDS:
+        return [_OF_FIELDS[name]] * _count_after(args, b"FIELDS")
     if name in _SEVERAL:
         return len(args) - _SEVERAL[name]
     if name == "SET":
@@ -68,6 +76,11 @@ def plausible(command: Command, *, resp3: bool, now_ms: int, ours: bool = False)
         return (len(args) - 1) // 3
     if name == "XADD":
         return _xadd(args, now_ms)
+    if name in ("BF.MADD", "CF.INSERT", "BF.INSERT"):
+        words = [arg.upper() for arg in args]
+        return [1] * len(args[words.index(b"ITEMS") + 1 if b"ITEMS" in words else 1 :])
+    if name == "TS.ADD":
+        return now_ms if args[1] == b"*" else int(args[1])
     if name in ("ZPOPMIN", "ZPOPMAX", "XCLAIM"):
         return []
     if name == "XAUTOCLAIM":
@@ -75,6 +88,11 @@ def plausible(command: Command, *, resp3: bool, now_ms: int, ours: bool = False)
     if name == "BITFIELD":
         return [0 for arg in args[1:] if arg.upper() in (b"GET", b"SET", b"INCRBY")]
     return b"OK"
+
+
+def _count_after(args: tuple[bytes, ...], word: bytes) -> int:
+    words = [arg.upper() for arg in args]
+    return int(args[words.index(word) + 1])
 
 
 def _zadd(args: tuple[bytes, ...], resp3: bool) -> Any:

@@ -29,7 +29,7 @@ def answering(space: Space, command: Command, now_ms: Callable[[], int]) -> Answ
     """Yields reads to make, takes their replies, and returns the reply to `command` as RESP3 has it.
 
     A reply may be a `ServerError`, or an `UnknownError` where there is none. Raises `ServerError` for what
-    the server would refuse, and `UnknownError` for what cannot be told: the space is as it was.
+    the server would refuse, and `UnknownError` for what cannot be told.
     """
     handler = _handler(command)
     known: Known = {}

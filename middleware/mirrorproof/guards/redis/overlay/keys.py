@@ -186,6 +186,26 @@ def flush(view: View, args: Args) -> bytes:
     return b"OK"
 
 
+def _makes(name: str, kind: bytes, *unless: bytes) -> None:
+    """A command that makes a key of a type that is not held here: it is there afterwards, and no more."""
+
+    def make(view: View, args: Args) -> None:
+        if not {arg.upper() for arg in args}.intersection(unless):
+            view.make(args[0], kind)
+        raise UnknownError
+
+    handles(name, 2, more=True)(make)
+
+
+_makes("LPUSH", b"list")
+_makes("RPUSH", b"list")
+_makes("SADD", b"set")
+_makes("ZADD", b"zset", b"XX")
+_makes("ZINCRBY", b"zset")
+_makes("GEOADD", b"zset", b"XX")
+_makes("XADD", b"stream", b"NOMKSTREAM")
+
+
 def lock_script(view: View, script: str, key: bytes, argv: Args) -> int:
     """What redis-py's script `release`, `extend` or `reacquire` does and replies."""
     token = view.string(key)

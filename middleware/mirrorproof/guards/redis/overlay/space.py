@@ -11,17 +11,9 @@ from threading import Lock
 from typing import Any, Final
 
 __all__ = [
-    "SERVER",
-    "Entry",
-    "Hash",
-    "Known",
-    "NeededError",
-    "Origin",
-    "ServerError",
-    "Space",
-    "UnknownError",
-    "View",
-]
+    "SERVER", "Entry", "Foreign", "Hash", "Known", "NeededError", "Origin", "ServerError", "Space",
+    "UnknownError", "View",
+]  # fmt: skip
 
 Read = tuple[Any, ...]
 """A command to read with: its name, then bytes."""
@@ -39,7 +31,7 @@ class ServerError(Exception):
 
 
 class UnknownError(Exception):
-    """What the server would reply cannot be told here. Nothing has been changed."""
+    """What the server would reply cannot be told here."""
 
 
 class NeededError(Exception):
@@ -70,11 +62,18 @@ class Hash:
     """Those of `fields` that the server had when they were changed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A value of a type that is not held here; all that is known is that it is there."""
+
+    kind: bytes
+
+
 @dataclass(slots=True)
 class Entry:
     """A key that is there: its value, when it expires by this machine's clock, its size."""
 
-    value: bytes | Hash | Origin
+    value: bytes | Hash | Foreign | Origin
     expires_ms: int | Origin | None = None
     size_bytes: int = 0
 
@@ -169,7 +168,7 @@ class View:
             return None
         return entry
 
-    def value(self, key: bytes) -> bytes | Hash | Origin | None:
+    def value(self, key: bytes) -> bytes | Hash | Foreign | Origin | None:
         """What the key holds."""
         entry = self.entry(key)
         return entry.value if isinstance(entry, Entry) else entry
@@ -179,14 +178,14 @@ class View:
         value = self.value(key)
         if value is SERVER:
             value = self.ask("get", key)
-        if isinstance(value, Hash):
+        if isinstance(value, (Hash, Foreign)):
             raise ServerError(_WRONG_TYPE)
         return value if value is None else bytes(value)
 
     def hash(self, key: bytes) -> Hash:
         """The key's hash, to read; an empty one if there is none. Raises `ServerError` if it is no hash."""
         value = self.value(key)
-        if isinstance(value, bytes):
+        if isinstance(value, (bytes, Foreign)):
             raise ServerError(_WRONG_TYPE)
         return value if isinstance(value, Hash) else Hash(based=value is SERVER)
 
@@ -195,6 +194,8 @@ class View:
         value = self.value(key)
         if value is SERVER:
             return bytes(self.ask("type", key))
+        if isinstance(value, Foreign):
+            return value.kind
         return b"none" if value is None else b"hash" if isinstance(value, Hash) else b"string"
 
     def exists(self, key: bytes) -> bool:
@@ -216,6 +217,15 @@ class View:
         """Have the key hold a string, without the time to live that it had."""
         self._changing = True
         self._space.store(key, Entry(value, expires_ms, len(value)))
+
+    def make(self, key: bytes, kind: bytes) -> None:
+        """Have something be there that is not held here. Raises `ServerError` for a key of another type."""
+        found = self.kind(key)
+        if found == b"none":
+            self._changing = True
+            self._space.store(key, Entry(Foreign(kind)))
+        elif found != kind:
+            raise ServerError(_WRONG_TYPE)
 
     def change(self, key: bytes, value: bytes) -> None:
         """Have the key hold a string for as long as it had to live."""

@@ -5,7 +5,8 @@ what was drawn, timed or counted. So a digest is made of columns and values, whe
 replaced by their kind: what a column's default callable made, times close to now, a new row's random UUID,
 and keys that the database handed out (in foreign keys to, and conditions on, a table that the same request
 inserted into).
-A statement that SQLAlchemy compiled tells its table and columns; of others only the text is known.
+A statement that SQLAlchemy compiled tells its table and columns; of others only the text is known, and the
+names in it (`guards.sql.columns`).
 
 Knows SQLAlchemy's execution context and the ledger's digest. Must not know connections, leases or whether
 an effect was real.
@@ -23,6 +24,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from mirrorproof.context import MirrorContext
+from mirrorproof.guards.sql.columns import key_columns, pieces_of
 from mirrorproof.guards.sql.statement import Statement, read
 from mirrorproof.ledger import digest_of
 from mirrorproof.redaction import REDACTED, Redactor
@@ -36,6 +38,8 @@ _MAX_SCANNED_CHARS: Final = 4096
 _MAX_FIELDS: Final = 12
 PARAMETERS: Final = ("params", "vars", "parameters", "params_seq", "vars_list")
 """What the drivers call them."""
+_KEYS: Final = ("id", "pk", "uuid")
+"""What a table's own key is called, where only a text is known."""
 _VERBS: Final = {"sql.insert": "INSERT", "sql.update": "UPDATE", "sql.delete": "DELETE"}
 
 
@@ -56,6 +60,8 @@ class Finder:
         self._redactor = Redactor.shared(redact)
         self._now = now
         self._fresh: set[str] = set()
+        self._keys: dict[str, str] = {}
+        """Columns that refer to fresh tables, and what stands for their values."""
 
     def in_text(self, statement: Statement, parameters: Any = None) -> list[Found]:
         """Effects of a statement of which only the text is known."""
@@ -63,17 +69,45 @@ class Finder:
             return []
         text = " ".join(statement.text.split())
         rows = _rows(parameters)
-        if statement.kind == "sql.insert":
-            self._fresh.add(statement.target.lower())
+        shapes = self._text_shapes(statement)
         found = []
         for row in rows[:_MAX_ROWS]:
             named = row if isinstance(row, Mapping) else dict(enumerate(row))
-            payload = [text, [[str(key), self._shape(value)] for key, value in named.items()]]
-            digest = digest_of(statement.kind, statement.target, payload)
+            digest = digest_of(statement.kind, statement.target, self._text_payload(text, named, shapes))
             found.append(
                 Found(statement.kind, statement.target, self._line(statement, text, named, len(rows)), digest)
             )
+        if statement.kind == "sql.insert":
+            self._freshen(statement.target)
         return found
+
+    def _freshen(self, table: str) -> None:
+        if table.lower() not in self._fresh:
+            self._fresh.add(table.lower())
+            self._keys |= dict.fromkeys(key_columns(table), f"<{table} key>")
+
+    def _text_shapes(self, statement: Statement) -> dict[str, str]:
+        """What stands for the values of columns, by name."""
+        table = statement.target
+        if statement.kind == "sql.insert":
+            return self._keys | dict.fromkeys(_KEYS, "<drawn>")
+        return self._keys | dict.fromkeys(_KEYS if table.lower() in self._fresh else (), f"<{table} key>")
+
+    def _text_payload(self, text: str, named: Mapping[Any, Any], shapes: Mapping[str, str]) -> list[Any]:
+        pieces = pieces_of(text, named)
+        columns = {piece.key: piece.column for piece in pieces if piece.key is not None}
+        values = []
+        for key, value in named.items():
+            shape = shapes.get(columns.get(key, ""), "")
+            keys = shape and (_is_drawn(value) if shape == "<drawn>" else _is_key(value))
+            values.append([str(key), shape if keys else self._shape(value)])
+        drawn = "".join(
+            shapes[piece.column]
+            if piece.key is None and shapes.get(piece.column, "<drawn>") != "<drawn>"
+            else piece.text
+            for piece in pieces
+        )
+        return [drawn, values]
 
     def _line(self, statement: Statement, text: str, named: Mapping[Any, Any], rows: int) -> str:
         if statement.kind in _VERBS and named and not isinstance(next(iter(named)), int):
@@ -91,7 +125,7 @@ class Finder:
         table = compiled.statement.table
         target = str(getattr(table, "fullname", getattr(table, "name", "")))
         if kind == "sql.insert":
-            self._fresh.add(target.lower())
+            self._freshen(target)
         shapes = self._column_shapes(table, compiled, kind)
         shapes |= dict.fromkeys(_defaulted(compiled), "<by default>")
         rows = list(execution.compiled_parameters) or [{}]
@@ -229,6 +263,13 @@ def _is_drawn(value: Any) -> bool:
     except ValueError:
         return False
     return made is not None and made.version in (1, 4, 6, 7)
+
+
+def _is_key(value: Any) -> bool:
+    """Whether it may be a key, or keys, that a database handed out."""
+    if isinstance(value, list | tuple):
+        return bool(value) and all(_is_key(each) for each in value)
+    return (isinstance(value, int) and not isinstance(value, bool)) or _is_drawn(value)
 
 
 def _says_its_value(value: Any) -> bool:

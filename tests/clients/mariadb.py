@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -14,6 +14,7 @@ import pymysql
 import sqlalchemy as sa
 from pymysql.cursors import SSCursor
 from sqlalchemy import orm
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from clients.servers import Process, free_port, program, wait_for
 from clients.table import Case, Client
@@ -175,10 +176,51 @@ def _notes(engine: Any) -> set[str]:
         return set(connection.scalars(sa.select(Order.note)))
 
 
+@asynccontextmanager
+async def _async_engine(peer: MariadbPeer) -> AsyncIterator[Any]:
+    engine = create_async_engine(peer.url("asyncmy"))
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+async def _by_async_session(engine: Any, peer: MariadbPeer) -> None:
+    async with AsyncSession(engine) as session:
+        session.add_all([Order(note="a"), Order(note="b")])
+        await session.commit()
+    await _read_async(engine, peer)
+
+
+async def _by_async_core(engine: Any, peer: MariadbPeer) -> None:
+    async with engine.begin() as connection:
+        result = await connection.execute(sa.insert(Order).values(note="core"))
+        assert result.inserted_primary_key[0] > 1
+
+
+async def _by_driver(engine: Any, peer: MariadbPeer) -> None:
+    async with engine.connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        async with driver.cursor() as cursor:
+            assert await cursor.execute(INSERT) == 1
+        await driver.commit()
+
+
+async def _read_async(engine: Any, peer: MariadbPeer) -> None:
+    async with engine.connect() as connection:
+        assert "there" in {row.note async for row in await connection.stream(sa.select(Order.note))}
+
+
 def _case(name: str, write: Any, *kinds: str, **more: Any) -> Case:
-    return Case(name=name, client=_engine, write=write, kinds=kinds or ("sql.insert",), **more)
+    return Case(name=name, write=write, kinds=kinds or ("sql.insert",), **{"client": _engine} | more)
 
 
+NOT_COVERED = (
+    "MariaDB only (MySQL's own server is refused). Schema changes, `XA`, `LOAD DATA`, `LOCK TABLES`, "
+    "`GET_LOCK`, `PREPARE` and several statements in one text are refused, as are writes to tables of other "
+    "engines than InnoDB, and procedures that mention such. What triggers and functions do that the "
+    "connecting user has no right to read is not known; sequences and AUTO_INCREMENT advance"
+)
 CLIENTS = [
     Client(name="pymysql", guard="sqlalchemy", peer="mariadb", cases=(
         _case("orm.Session", _by_session, "sql.insert", "sql.update", "sql.insert", "sql.delete", read=_read),
@@ -188,11 +230,11 @@ CLIENTS = [
         _case("raw_connection and SSCursor", _by_cursor, *["sql.insert"] * 2, observed=False),
         _case("CALL", _by_procedure, "sql.call"),
         _case("begin_nested", _after_savepoint),
-    ), not_covered=(
-        "MariaDB only (MySQL's own server is refused). Schema changes, `XA`, `LOAD DATA`, `LOCK TABLES`, "
-        "`GET_LOCK`, `PREPARE` and several statements in one text are refused, as are writes to tables of "
-        "other engines than InnoDB and procedures that mention such. What triggers and functions do that the "
-        "connecting user has no right to read is not known; sequences and AUTO_INCREMENT advance"
-    )),
+    ), not_covered=NOT_COVERED),
+    Client(name="asyncmy", guard="sqlalchemy", peer="mariadb", cases=(
+        _case("AsyncSession", _by_async_session, *["sql.insert"] * 2, client=_async_engine, read=_read_async),
+        _case("AsyncEngine.begin", _by_async_core, client=_async_engine),
+        _case("driver_connection", _by_driver, client=_async_engine, observed=False),
+    ), not_covered="as pymysql"),
 ]  # fmt: skip
 PEERS = {"mariadb": MariadbPeer}

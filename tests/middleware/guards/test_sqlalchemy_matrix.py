@@ -35,12 +35,12 @@ from mirrorproof.guards.sqlalchemy import SQLAlchemyGuard
 DRIVERS = {
     "sqlite": "sqlite", "aiosqlite": "sqlite+aiosqlite", "psycopg": "postgresql+psycopg",
     "psycopg2": "postgresql+psycopg2", "psycopg_async": "postgresql+psycopg", "asyncpg": "postgresql+asyncpg",
-    "pymysql": "mysql+pymysql",
+    "pymysql": "mysql+pymysql", "asyncmy": "mysql+asyncmy",
 }  # fmt: skip
-ASYNC = ("aiosqlite", "psycopg_async", "asyncpg")
+ASYNC = ("aiosqlite", "psycopg_async", "asyncpg", "asyncmy")
 SQLITE = ("sqlite", "aiosqlite")
 POSTGRES = ("psycopg", "psycopg2", "psycopg_async", "asyncpg")
-MARIADB = ("pymysql",)
+MARIADB = ("pymysql", "asyncmy")
 BOTH = SQLITE + POSTGRES
 SERVERS = POSTGRES + MARIADB
 ALL = BOTH + MARIADB
@@ -1012,7 +1012,7 @@ async def gather(engine, world):
             session.add(Order(customer_id=1, note=note))
             await session.commit()
 
-    if world.postgres:
+    if world.postgres or world.mariadb:
         await asyncio.gather(*(work(str(i)) for i in range(5)))
     else:  # one writer at a time: the file has one lock
         await asyncio.gather(work("0"))
@@ -1092,6 +1092,34 @@ async def aiosqlite_driver_connection(engine, world):
         await driver.executescript(f"{INSERT}; {INSERT};")
         async with driver.execute("SELECT count(*) FROM orders") as cursor:
             assert (await cursor.fetchone())[0] == 3
+
+
+@case(drivers=("asyncmy",))
+async def asyncmy_driver_connection(engine, world):
+    async with world.async_engine().connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        async with driver.cursor() as cursor:
+            assert await cursor.execute(INSERT) == 1
+            await driver.commit()
+            await driver.begin()
+            await cursor.executemany("INSERT INTO orders (customer_id, note) VALUES (%s, %s)", [(1, "a")] * 2)
+            await driver.rollback()
+            await driver.autocommit(True)
+            await cursor.execute(INSERT)
+            await driver.rollback()
+            await driver.autocommit(False)
+            await driver.ping()
+            await cursor.execute("SELECT count(*) FROM orders")
+            assert (await cursor.fetchone())[0] == 2
+        await driver.commit()
+
+
+@case(drivers=("asyncmy",), kinds=(), refused=EffectRefusedError)
+async def asyncmy_past_its_cursor(engine, world):
+    async with world.async_engine().connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        await driver.query(INSERT)
+        await driver.query("COMMIT")
 
 
 # -- the matrix

@@ -23,7 +23,7 @@ from mirrorproof.guards.sql.proxy import Proxy
 from mirrorproof.guards.sql.shield import ShieldConnection
 from mirrorproof.guards.sql.statement import Control, Statement, as_text, doubts, read, read_script
 
-__all__ = ["shield_driver"]
+__all__ = ["DriverShield", "Statements", "shield_driver"]
 
 _SQL_FIRST: Final = frozenset({
     "execute", "executemany", "executescript", "execute_insert", "execute_fetchall", "fetch", "fetchrow",
@@ -42,7 +42,11 @@ def shield_driver(shield: ShieldConnection) -> Any:
     checkout, finder = shield.shield_parts
     if not checkout.lease.driver.is_async:
         return shield
-    made = _DriverShield(shield._real._connection, checkout, finder)
+    if checkout.lease.driver.mariadb:
+        from mirrorproof.guards.sql.mariadb_driver_shield import MariadbDriverShield
+
+        return MariadbDriverShield(shield)
+    made = DriverShield(shield._real._connection, checkout, finder)
     made._leave = shield.close
     return made
 
@@ -67,7 +71,7 @@ class _Later:
             await close()
 
 
-class _Statements(Proxy):
+class Statements(Proxy):
     """Whatever has methods that take SQL: a driver's connection or cursor."""
 
     _own = frozenset({"_real", "_checkout", "_finder"})
@@ -85,7 +89,7 @@ class _Statements(Proxy):
     async def _run(self, name: str, sql: Any, args: Any, kwargs: Any) -> Any:
         method = getattr(self._real, name)
         text = as_text(sql, self._real)
-        statement = read(text)
+        statement = self._checkout.lease.driver.read(text)
         if statement.control is not Control.NONE and len(read_script(text)) > 1:
             raise EffectRefusedError(
                 f"a mirrored request may not send {text[:80]!r}: several statements, and one of them steers "
@@ -124,10 +128,10 @@ class _Statements(Proxy):
         await greenlet_spawn(self._checkout.report, label, self._finder.in_text(label))
 
 
-class _Prepared(_Statements):
+class _Prepared(Statements):
     """asyncpg's prepared statement."""
 
-    _own = _Statements._own | {"_statement"}
+    _own = Statements._own | {"_statement"}
     _statement: Statement
 
     def __getattr__(self, name: str) -> Any:
@@ -139,10 +143,10 @@ class _Prepared(_Statements):
         )
 
 
-class _DriverShield(_Statements):
+class DriverShield(Statements):
     """A driver's connection. `_leave` ends its checkout."""
 
-    _own = _Statements._own | {"_leave"}
+    _own = Statements._own | {"_leave"}
     _leave: Callable[[], None]
 
     @property
@@ -199,7 +203,7 @@ class _DriverShield(_Statements):
         return self._shield_cursor(await made)
 
     def _shield_cursor(self, cursor: Any) -> Any:
-        return _Statements(cursor, self._checkout, self._finder)
+        return Statements(cursor, self._checkout, self._finder)
 
     def transaction(self, *_: Any, **__: Any) -> Any:
         """A transaction, or a savepoint within one."""

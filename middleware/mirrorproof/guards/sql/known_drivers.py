@@ -19,7 +19,7 @@ from mirrorproof.guards.sql.drivers import (
     PsycopgAsync,
     Pysqlite,
 )
-from mirrorproof.guards.sql.mariadb_drivers import Pymysql
+from mirrorproof.guards.sql.mariadb_drivers import Asyncmy, Pymysql
 
 __all__ = ["DRIVERS", "driver_for"]
 
@@ -32,6 +32,8 @@ DRIVERS: Final[dict[tuple[str, str], Driver]] = {
     ("sqlite", "aiosqlite"): Aiosqlite(),
     ("mysql", "pymysql"): Pymysql(),
     ("mariadb", "pymysql"): Pymysql(),
+    ("mysql", "asyncmy"): Asyncmy(),
+    ("mariadb", "asyncmy"): Asyncmy(),
 }
 
 

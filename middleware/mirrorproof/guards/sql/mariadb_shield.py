@@ -14,12 +14,12 @@ from mirrorproof.guards.sql.effects import Finder
 from mirrorproof.guards.sql.shield import ShieldConnection
 from mirrorproof.guards.sql.statement import Control, Statement
 
-__all__ = ["shield_on"]
+__all__ = ["REFUSED", "shield_on"]
 
 # Statements and commands past the cursor, another database, a new connection under the same object.
-_REFUSED: Final = frozenset({
-    "query", "kill", "select_db", "connect", "prepare", "write_packet", "next_result", "ensure_closed",
-    "_execute_command", "_write_bytes", "_send_autocommit_mode",
+REFUSED: Final = frozenset({
+    "query", "kill", "select_db", "connect", "prepare", "write_packet", "next_result",
+    "_execute_command", "_write_bytes", "_send_autocommit_mode", "_acquire_cached_statement",
 })  # fmt: skip
 
 
@@ -49,7 +49,7 @@ class MariadbShield(ShieldConnection):
         self._set("autocommit", value)
 
     def __getattr__(self, name: str) -> Any:
-        if name in _REFUSED:
+        if name in REFUSED:
             raise EffectRefusedError(f"a mirrored request may not use {name} of its connection")
         return super().__getattr__(name)
 

@@ -1,0 +1,68 @@
+"""asyncmy's own connection (`driver_connection`), behind a shield as well.
+
+Knows asyncmy's interface. Must not know engines.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.util.concurrency import greenlet_spawn
+
+from mirrorproof.errors import EffectRefusedError
+from mirrorproof.guards.sql.driver_shield import DriverShield, Statements
+from mirrorproof.guards.sql.mariadb_shield import REFUSED
+from mirrorproof.guards.sql.shield import ShieldConnection
+
+__all__ = ["MariadbDriverShield"]
+
+
+class _Cursor(Statements):
+    """A cursor. Its own way to call procedures goes past `execute`."""
+
+    async def callproc(self, name: str, *_: Any) -> Any:
+        """Refused: it sends several statements."""
+        raise EffectRefusedError(f"a mirrored request may not use callproc; execute `CALL {name}(…)`")
+
+
+class MariadbDriverShield(DriverShield):
+    """A connection of asyncmy's."""
+
+    _own = DriverShield._own | {"_shield"}
+
+    def __init__(self, shield: ShieldConnection) -> None:
+        super().__init__(shield._real._connection, *shield.shield_parts)
+        self._shield = shield
+
+    def __getattr__(self, name: str) -> Any:
+        if name in REFUSED:
+            raise EffectRefusedError(f"a mirrored request may not use {name} of its connection")
+        return super().__getattr__(name)
+
+    def cursor(self, *args: Any, **kwargs: Any) -> Any:
+        """A cursor behind the same shield."""
+        return _Cursor(self._real.cursor(*args, **kwargs), self._checkout, self._finder)
+
+    async def begin(self) -> None:
+        """The driver's BEGIN, which ends a transaction that is open."""
+        await greenlet_spawn(self._shield.begin)
+
+    async def autocommit(self, value: Any) -> None:
+        """Whether statements are transactions of their own, from now on."""
+        await greenlet_spawn(lambda: self._shield.autocommit(value))
+
+    def get_autocommit(self) -> bool:
+        """Whether they are."""
+        return self._checkout.autocommit
+
+    async def ping(self, reconnect: bool = False) -> None:
+        """Whether the server is there. Never by a new connection, which would have no transaction."""
+        await greenlet_spawn(self._shield.ping)
+
+    async def ensure_closed(self) -> None:
+        """End the checkout; in a request the lease keeps its connection."""
+        await greenlet_spawn(self._shield.close)
+
+    def close(self) -> None:  # type: ignore[override]
+        """The same, at once: asyncmy's is not awaited."""
+        self._shield.terminate()

@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Final
 import wrapt
 
 from mirrorproof.guards.acting import Describe, Stub, acting, acting_async
+from mirrorproof.guards.wrapping import wrap
 
 __all__ = [
     "Guard",
@@ -78,7 +79,7 @@ class Guard(ABC):
     def wrap(self, owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
         """Put `wrapper` (wrapped, instance, args, kwargs; as wrapt's) around `owner`'s own `name`."""
         self._remember(owner, name)
-        wrapt.wrap_function_wrapper(owner, name, wrapper)
+        wrap(owner, name, wrapper)
 
     def replace(self, owner: Any, name: str, value: Any) -> None:
         """Put `value` in the place of `owner`'s own `name`."""

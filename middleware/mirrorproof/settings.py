@@ -183,9 +183,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = {}  # fmt: skip
     yield_poll_ms: Annotated[
         float, Meta(ge=0, le=1000, description="Milliseconds between two looks for live work in PostgreSQL "
-                                               "that waits for a mirrored request, whose transaction is "
-                                               "ended then (one connection for each engine, only while "
-                                               "mirrored requests hold any). 0 switches it off.")
+                                               "or MariaDB that waits for a mirrored request, whose "
+                                               "transaction is ended then (one connection for each engine, "
+                                               "only while mirrored requests hold any). 0 switches it off.")
     ] = 5.0  # fmt: skip
     mesh_domains: Annotated[
         tuple[str, ...], Meta(description="Hosts, or endings of hosts, that a mirrored request's mark may be "

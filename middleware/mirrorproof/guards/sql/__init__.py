@@ -5,7 +5,7 @@
     fuse          why the lease cannot commit
     mariadb_fuse  the same for MariaDB; lasting: what it does not roll back; mariadb_text: reading its SQL;
                   mariadb_shield: the ways around that its drivers have
-    watch         the yield watchdog: lets go what others wait for
+    watch         the yield watchdog: lets go what others wait for; watch_mariadb: how it is seen there
     checkout      one checkout's statements; transactions: its begin, commit and rollback;
                   levels: the savepoints behind them
     shield        the DBAPI connection that the application sees; cursors; driver_shield: the async

@@ -106,6 +106,7 @@ class Checkout(Transactions):
         return not self.autocommit and (not self.lease.begins_late or statement.kind in _DML)
 
     def _inside(self, statement: Statement, run: Run, find: Callable[[], list[Found]]) -> Any:
+        self.lease.used = True
         shared = self.lease.levels.shared(self)
         if shared:
             self.lease.steer([f"SAVEPOINT {_INNER}"])
@@ -125,7 +126,6 @@ class Checkout(Transactions):
 
     def _done(self, statement: Statement, find: Callable[[], list[Found]]) -> None:
         self.lease.require("", statement.target, statement.verb)
-        self.lease.used = True
         mine = self.lease.levels.of(self)
         if statement.writes:
             self.lease.dirty = True

@@ -1,9 +1,10 @@
-"""The yield watchdog: what a mirrored request holds in PostgreSQL is let go as soon as others wait for it.
+"""The yield watchdog: what a mirrored request holds in a server is let go as soon as others wait for it.
 
 Theory of operation. A lease's transaction takes locks, and a live request that meets one waits until the
 lease ends: time limits on the lease do not help it. So while leases stand, one thread for each engine asks
 the server every few milliseconds who waits, over one connection of its own, and ends the backends of those
-leases that are in the way; their requests count as yielded. Only `pg_locks` shows the waits of other roles.
+leases that are in the way; their requests count as yielded (PostgreSQL here; MariaDB: `watch_mariadb`).
+Only `pg_locks` shows the waits of other roles.
 A lease is known by its backend and its transaction's start: behind a pooler the same backend may serve a
 live request a moment later, and is left alone then.
 
@@ -30,6 +31,7 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 from mirrorproof.context import detached, own_traffic
 from mirrorproof.failsafe import failsafe
 from mirrorproof.guards.sql.lease import Lease
+from mirrorproof.guards.sql.watch_mariadb import MariadbLooks
 
 __all__ = ["Watchdog", "let_go", "watchdog_of"]
 
@@ -67,6 +69,7 @@ class Watchdog:
         self._leases: set[Lease] = set()
         self._thread: Thread | None = None
         self._cut_off: Callable[[], Any] = lambda: None
+        self._look: Callable[[Any, Callable[[], frozenset[Lease]]], list[Lease]] | None = None
         _watchdogs_made.add(self)
 
     def watch(self, lease: Lease, connect: Connect) -> None:
@@ -76,6 +79,8 @@ class Watchdog:
     def _watch(self, lease: Lease, connect: Connect) -> None:
         with self._changed:
             self._leases.add(lease)
+            if self._look is None:
+                self._look = MariadbLooks() if lease.driver.mariadb else let_go
             self._changed.notify()
             if self._thread is None and not _exiting:
                 with detached():
@@ -146,7 +151,7 @@ class Watchdog:
             return list(self._leases)
 
     def _let_go(self, connection: Any) -> list[Lease]:
-        return let_go(connection, self._now)
+        return self._look(connection, self._now) if self._look is not None else []
 
     def _now(self) -> frozenset[Lease]:
         with self._changed:

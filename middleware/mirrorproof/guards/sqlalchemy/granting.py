@@ -190,7 +190,7 @@ def _make_in_berth(context: MirrorContext, driver: Driver, pool: Pool, berths: B
             f"{error}"
         ) from error
     lease.on_closed = berths.leave
-    if driver.postgres and context.settings.yield_poll_ms:
+    if not isinstance(driver, Pysqlite) and context.settings.yield_poll_ms:
         _watch(lease, pool, berths)
     if context.in_request:
         context.on_end(lease.end)

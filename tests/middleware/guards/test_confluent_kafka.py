@@ -28,7 +28,8 @@ from confluent_kafka.admin import (
     ResourcePatternType,
     ResourceType,
 )
-from confluent_kafka.aio import AIOProducer
+from confluent_kafka.aio import AIOConsumer, AIOProducer, AsyncSerializingProducer
+from confluent_kafka.serialization import StringSerializer
 
 from mirrorproof import Settings, current, install_guards, uninstall_guards
 from mirrorproof.context import MirrorContext, entered, set_process_context
@@ -306,21 +307,41 @@ def test_late_callbacks_find_their_request_ended(servers: str) -> None:
 
 def test_live_and_mirrored_messages_of_one_buffer_are_told_apart(servers: str) -> None:
     async def main() -> None:
-        async with AIOProducer({"bootstrap.servers": servers}, buffer_timeout=0) as producer:
-            with in_mode(Mode.LIVE) as live:
-                future = await producer.produce(TOPIC, b"live")
-            with in_mode() as mirrored:
-                assert (await (await producer.produce(TOPIC, b"mirrored"))).value() == b"mirrored"
-                with pytest.raises(NotImplementedError):
-                    await producer.produce(TOPIC, b"1", headers={"a": b"1"})
-                await producer.flush()  # sends what a live request left in the buffer
-            assert (await asyncio.wait_for(future, 20)).offset() is not None
+        producer = AIOProducer({"bootstrap.servers": servers}, buffer_timeout=0)
+        with in_mode(Mode.LIVE) as live:
+            future = await producer.produce(TOPIC, b"live")
+        with in_mode() as mirrored:
+            assert (await (await producer.produce(TOPIC, b"mirrored"))).value() == b"mirrored"
+            with pytest.raises(NotImplementedError):
+                await producer.produce(TOPIC, b"1", headers={"a": b"1"})
+            await producer.flush()  # sends what a live request left in the buffer
+        assert (await asyncio.wait_for(future, 20)).offset() is not None
+        await producer.close()
         assert outcomes(live) == [("queue.publish", Outcome.EXECUTED)]
         assert outcomes(mirrored) == [SENT, SENT]
 
     before = held(servers)
     asyncio.run(main())
     assert held(servers) == before + 1
+
+
+def test_the_asyncio_consumer_and_the_serializing_producer_are_held_back_as_well(servers: str) -> None:
+    async def main() -> None:
+        with in_mode() as context:
+            producer = await AsyncSerializingProducer({
+                "bootstrap.servers": servers, "value.serializer": StringSerializer(),
+            })  # fmt: skip
+            assert (await (await producer.produce(TOPIC, value="é"))).value() == "é".encode()
+            await producer.close()
+            consumer = AIOConsumer({"bootstrap.servers": servers, "group.id": "asyncio"})
+            await consumer.subscribe([TOPIC])
+            assert await consumer.poll(0.01) is None
+            await consumer.close()
+        assert outcomes(context) == [SENT, TAKEN, TAKEN]
+
+    before = held(servers)
+    asyncio.run(main())
+    assert held(servers) == before
 
 
 # -- groups
@@ -346,16 +367,37 @@ def test_a_mirrored_consumer_joins_no_group_and_finds_no_message(servers: str) -
     assert outcomes(context) == [TAKEN] * 6
     assert next(iter(context.ledger)).target == "topic orders as joins-not"
     # A live request makes up for it.
+    with in_mode():
+        consumer.subscribe([TOPIC])
     with in_mode(Mode.LIVE) as live:
         message = consumer.poll(30)
     assert message is not None
     assert message.error() is None
     assert [outcome for _, outcome in outcomes(live)] == [Outcome.EXECUTED] * 2
-    # As a member for real it would hand over messages that v1 needs.
+    consumer.close()
+    with in_mode(), pytest.raises(RuntimeError, match="closed"):
+        consumer.poll(0.01)
+
+
+@pytest.mark.parametrize("kind", [None, EarlyConsumer])
+def test_a_member_of_a_group_is_not_asked_for_a_message_that_v1_needs(servers: str, kind: Any) -> None:
+    topic, name = f"bills-{kind is None}", f"members-{kind is None}"
+    early.produce(topic, b"1", partition=0)
+    assert early.flush(20) == 0
+    consumer = (kind or confluent_kafka.Consumer)({
+        "bootstrap.servers": servers, "group.id": name, "auto.offset.reset": "earliest",
+    })  # fmt: skip
+    consumer.subscribe([topic])
+    first = consumer.poll(30)
+    early.produce(topic, b"2", partition=0)
+    assert early.flush(20) == 0
     with in_mode() as context:
-        assert consumer.poll(0.01) is None
+        assert consumer.poll(1.0) is None
+        assert consumer.consume(1, 0.01) == []
         consumer.unsubscribe()
-    assert outcomes(context) == [TAKEN] * 2
+    second = consumer.poll(30)
+    assert (first.value(), second.value()) == (b"1", b"2")
+    assert outcomes(context) == [TAKEN] * 3
     consumer.close()
     with in_mode(), pytest.raises(RuntimeError, match="closed"):
         consumer.poll(0.01)
@@ -373,16 +415,6 @@ def test_a_consumer_assigned_by_hand_reads_unless_it_commits_by_itself(servers: 
     consumer.close()
     assert (message is not None) is reads
     assert outcomes(context) == ([] if reads else [TAKEN] * 2)
-
-
-def test_a_consumer_by_an_early_name_finds_no_message_either(servers: str) -> None:
-    consumer = EarlyConsumer({"bootstrap.servers": servers, "group.id": "early"})
-    consumer.subscribe([TOPIC])
-    with in_mode() as context:
-        assert consumer.poll(0.01) is None
-        assert consumer.consume(1, 0.01) == []
-    assert outcomes(context) == [TAKEN] * 2
-    consumer.close()
 
 
 def test_a_deserializing_and_a_sharing_consumer_find_no_message(servers: str) -> None:

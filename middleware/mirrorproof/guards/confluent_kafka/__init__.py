@@ -10,13 +10,14 @@ Knows where confluent-kafka sends and takes. Must not know what it answers: the 
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from mirrorproof.guards import Guard
 from mirrorproof.guards.confluent_kafka import administration, asynchronous, consumers, producers, untold
 from mirrorproof.guards.confluent_kafka.sealed import judged, put, record, recording
 
-__all__ = ["ConfluentKafkaAioGuard", "ConfluentKafkaGuard"]
+__all__ = ["ConfluentKafkaAioGuard", "ConfluentKafkaExperimentalGuard", "ConfluentKafkaGuard"]
 
 
 class ConfluentKafkaGuard(Guard):
@@ -25,7 +26,7 @@ class ConfluentKafkaGuard(Guard):
     name = "confluent_kafka"
     module = "confluent_kafka"
     distribution = "confluent-kafka"
-    tested = ("2.16", "2.16")
+    tested = ("2.6", "2.16")
     covers = (
         "Producer and SerializingProducer: produce, produce_batch, transactions, purge; Consumer, "
         "DeserializingConsumer and ShareConsumer: subscribe, poll, consume, commit, store_offsets; "
@@ -64,15 +65,21 @@ class ConfluentKafkaAioGuard(Guard):
     name = "confluent_kafka_aio"
     module = "confluent_kafka.aio.producer"
     distribution = "confluent-kafka"
-    tested = ("2.16", "2.16")
+    tested = ("2.12", "2.16")
     covers = "AIOProducer and AsyncSerializingProducer: produce"
 
     def install(self) -> None:
-        from confluent_kafka.aio.producer import AIOProducer
-        from confluent_kafka.aio.producer._kafka_batch_executor import ProducerBatchExecutor
+        sends = import_module(f"{self.module}._kafka_batch_executor").ProducerBatchExecutor
+        producer = import_module(self.module).AIOProducer
+        self.guard(producer, "produce", asynchronous.described, asynchronous.told)
+        self.wrap(sends, "execute_batch", asynchronous.execute)
 
-        self.guard(AIOProducer, "produce", asynchronous.described, asynchronous.told)
-        self.wrap(ProducerBatchExecutor, "execute_batch", asynchronous.execute)
+
+class ConfluentKafkaExperimentalGuard(ConfluentKafkaAioGuard):
+    """The same for where it was in version 2.12."""
+
+    name = "confluent_kafka_experimental"
+    module = "confluent_kafka.experimental.aio.producer"
 
 
 def _recorded(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

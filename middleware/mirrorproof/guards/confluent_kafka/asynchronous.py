@@ -11,7 +11,8 @@ import asyncio
 from typing import Any, Final
 
 from mirrorproof.guards.acting import Write
-from mirrorproof.guards.confluent_kafka.producers import Judged, delivered
+from mirrorproof.guards.confluent_kafka.messages import delivered
+from mirrorproof.guards.confluent_kafka.producers import Judged
 from mirrorproof.guards.kafka import given, sent
 
 __all__ = ["described", "execute", "told"]

@@ -50,8 +50,8 @@ def _standing(consumer: Any) -> _Standing:
 
 
 def _commits_by_itself(consumer: Any) -> bool:
-    given = (config_of(consumer) or {}).get("enable.auto.commit", True)
-    return str(given).lower() not in ("false", "f", "0")
+    commits = (config_of(consumer) or {}).get("enable.auto.commit", True)
+    return str(commits).lower() not in ("false", "f", "0")
 
 
 def _group(consumer: Any) -> str:
@@ -186,7 +186,9 @@ def _committed(consumer: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _leaving(consumer: Any, args: Any, kwargs: Any) -> Write | None:
-    return _take(consumer, "leave") if _standing(consumer).joined else None
+    standing = _standing(consumer)
+    standing.unjoined = None
+    return _take(consumer, "leave") if standing.joined else None
 
 
 # -- share groups

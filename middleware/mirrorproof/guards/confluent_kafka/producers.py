@@ -1,8 +1,7 @@
 """Producers: a suppressed message is told as delivered, at the next `poll` or `flush`.
 
-Its offset is `None`, the client's word for "not known", since only a broker could say. Callbacks of live
-messages that a mirrored request's `poll` runs belong to no request. A suppressed `init_transactions` is made
-up for by the first transaction that a live request begins.
+Callbacks of live messages that a mirrored request's `poll` runs belong to no request. A suppressed
+`init_transactions` is made up for by the first transaction that a live request begins.
 
 Knows confluent-kafka's producers. Must not decide anything: `guards.acting` does.
 """
@@ -10,7 +9,7 @@ Knows confluent-kafka's producers. Must not decide anything: `guards.acting` doe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, Final
 
@@ -18,47 +17,18 @@ from mirrorproof.context import carry, current, detached, is_mirrored
 from mirrorproof.guards.acting import Write, acting
 from mirrorproof.guards.confluent_kafka import untold
 from mirrorproof.guards.confluent_kafka.consumers import positions
+from mirrorproof.guards.confluent_kafka.messages import delivered
 from mirrorproof.guards.confluent_kafka.sealed import config_of
-from mirrorproof.guards.kafka import ANY_PARTITION, given, sent, taken, transaction
+from mirrorproof.guards.kafka import given, sent, taken, transaction
 
-__all__ = ["JUDGED", "Judged", "counted", "delivered"]
+__all__ = ["JUDGED", "Judged", "counted"]
 
-_NO_OFFSET: Final = -1001
-_MAX_MESSAGE_BYTES: Final = 1_000_000
 _LOOK_AGAIN_S: Final = 0.05
 _UNREADY: Final = "_mirrorproof_unready"
 
 
 class Judged(list[Any]):
     """Messages of a batch that were judged when they were gathered."""
-
-
-def delivered(topic: Any, message: Mapping[str, Any], partition: Any = None, limit: Any = None) -> Any:
-    """A message as it is told to a delivery callback. Raises what the client does of one it cannot send."""
-    from confluent_kafka import TIMESTAMP_CREATE_TIME, KafkaError, KafkaException, Message
-
-    if not isinstance(topic, str):
-        raise TypeError(f"argument 1 must be str, not {type(topic).__name__}")
-    raw_value, raw_key = _raw(message.get("value")), _raw(message.get("key"))
-    where = message.get("partition", partition)
-    if len(raw_value or b"") + len(raw_key or b"") > int(limit or _MAX_MESSAGE_BYTES):
-        words = "Unable to produce message: Broker: Message size too large"
-        raise KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE, words))
-    return Message(
-        topic=topic,
-        partition=ANY_PARTITION if where is None or where < 0 else where,
-        offset=_NO_OFFSET,
-        key=raw_key,
-        value=raw_value,
-        timestamp=(TIMESTAMP_CREATE_TIME, message.get("timestamp") or int(time.time() * 1000)),
-        latency=0.0,
-    )
-
-
-def _raw(part: Any) -> bytes | None:
-    if part is None:
-        return None
-    return part.encode() if isinstance(part, str) else bytes(memoryview(part))
 
 
 def _config(producer: Any, name: str) -> Any:
@@ -76,8 +46,11 @@ def _default(producer: Any, named: dict[str, Any]) -> Any:
 
 
 def _produce(wrapped: Any, producer: Any, args: Any, kwargs: Any) -> Any:
+    if not is_mirrored():
+        return _judge_message(wrapped, producer, args, kwargs)
     named = dict(zip(_PRODUCE, args, strict=False)) | kwargs
-    if is_mirrored() and (callback := _default(producer, named)):
+    callback = _default(producer, named)
+    if callback is not None:
         # A rule may allow the message: whoever polls, what its callback does belongs to this request.
         named = {name: named[name] for name in named if name != "callback"} | {"on_delivery": carry(callback)}
         args, kwargs = (), named
@@ -99,12 +72,14 @@ def _delivered(producer: Any, topic: Any, message: Any, partition: Any = None) -
 
 
 def _produce_batch(wrapped: Any, producer: Any, args: Any, kwargs: Any) -> Any:
-    named = dict(zip(_BATCH, args, strict=False)) | kwargs
-    messages = named.get("messages")
+    messages = given(args, kwargs, 1, "messages")
     if isinstance(messages, Judged):
         return wrapped(*args, **kwargs)
-    if not is_mirrored() or not isinstance(messages, list):
+    if not is_mirrored():
         return _judge_batch(wrapped, producer, args, kwargs)
+    if not isinstance(messages, list):
+        raise TypeError("messages must be a list")  # the client's own error and words
+    named = dict(zip(_BATCH, args, strict=False)) | kwargs
     default = _default(producer, named)
     own = [_with_callback(each, default) for each in messages]
     try:

@@ -1,7 +1,7 @@
 """Suppressed messages whose delivery nobody was told of yet.
 
-A callback runs in the context of the request that sent the message, whoever polls: the request itself, or a
-thread that is nobody's. A live request's `poll` leaves mirrored ones alone.
+They are told to the request that sent the message, or to a thread that is nobody's and polls for all; the
+callbacks carry their context. A live request's `poll` leaves mirrored ones alone.
 
 Knows who polls. Must not know how messages are sent.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 
-from mirrorproof.context import MirrorContext, current, entered
+from mirrorproof.context import MirrorContext, current
 
 __all__ = ["add", "count", "ever", "tell"]
 
@@ -73,6 +73,8 @@ def tell(producer: Any) -> int:
     What a callback raises is raised to the request that sent the message, and logged to anybody else.
     """
     context = current()
+    if context is not None and context.in_request and not context.mirrored:
+        return 0
     with _lock:
         told = 0 if context is None else int(context.resources.pop((_SILENT, id(producer)), 0))
     while (delivery := _next(producer, context)) is not None:
@@ -81,8 +83,7 @@ def tell(producer: Any) -> int:
             delivery.callback(None, delivery.message)
             continue
         try:
-            with entered(delivery.context):
-                delivery.callback(None, delivery.message)
+            delivery.callback(None, delivery.message)
         except Exception:
             _log.exception("mirrorproof: a mirrored request's delivery callback failed")
     return told

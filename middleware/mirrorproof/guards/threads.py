@@ -23,8 +23,9 @@ from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any
 
-from mirrorproof.context import apart, carry, current, detached
+from mirrorproof.context import apart, carry, current, detached, held
 from mirrorproof.guards import Guard
+from mirrorproof.guards.doubt import Doubtful, in_doubt
 from mirrorproof.guards.unguarded import PROCESS, stop
 from mirrorproof.injection import travels
 
@@ -42,10 +43,13 @@ class ThreadsGuard(Guard):
     )
 
     def install(self) -> None:
+        self.wrap(ThreadPoolExecutor, "__init__", _make_executor)
         self.wrap(ThreadPoolExecutor, "submit", _submit)
         self.wrap(Future, "add_done_callback", _when_done)
         self.wrap(Thread, "start", _start)
-        self.wrap(_thread, "start_new_thread", _start_bare)
+        for name in ("start_new_thread", "start_new", "start_joinable_thread"):
+            if hasattr(_thread, name):
+                self.wrap(_thread, name, _start_bare)
         self.wrap(BaseProcess, "start", _start_process)
 
 
@@ -82,6 +86,26 @@ class ProcessPoolsGuard(Guard):
 # -- threads
 
 
+def _make_executor(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return wrapped(*_initialized(args, kwargs, 2), **kwargs)
+
+
+def _initialized(args: tuple[Any, ...], kwargs: dict[str, Any], at: int) -> tuple[Any, ...]:
+    """The arguments of a pool in the making, in `kwargs` too, its initializer in doubt if a mirrored request
+    makes the pool: the pool may outlive the request and serve live ones."""
+    context = held()
+    if context is None or not context.mirrored or context.settings.role.always_mirrored:
+        return args
+    doubtful = Doubtful(
+        context, "a pool's initializer, of a pool that a mirrored request made", "make the pool at start-up"
+    )
+    if kwargs.get("initializer") is not None:
+        kwargs["initializer"] = in_doubt(kwargs["initializer"], doubtful)
+    if len(args) > at and callable(args[at]):
+        return (*args[:at], in_doubt(args[at], doubtful), *args[at + 1 :])
+    return args
+
+
 def _submit(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if not args:
         return wrapped(*args, **kwargs)
@@ -97,11 +121,17 @@ def _when_done(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[
 
 
 def _start(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if not type(instance).__module__.startswith("anyio."):  # whose workers are shared, and carry by job
-        run = instance.run
-        carried = carry(run, lent=True)
-        if carried is not run:
-            instance.run = carried
+    if type(instance).__module__.startswith("anyio."):  # whose workers are shared, and carry by job
+        return wrapped(*args, **kwargs)
+    run = instance.run
+    carried = carry(run, lent=True)
+    if carried is not run:
+
+        def once() -> None:
+            instance.__dict__.pop("run", None)  # it holds the request
+            carried()
+
+        instance.run = once
     return wrapped(*args, **kwargs)
 
 
@@ -123,6 +153,7 @@ def _is_of_threads(pool: Any) -> bool:
 def _make_pool(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if not _is_of_threads(instance):
         return wrapped(*args, **kwargs)
+    args = _initialized(args, kwargs, 1)
     with detached():
         return wrapped(*args, **kwargs)
 

@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from mirrorproof import Settings, install_guards, uninstall_guards
+from mirrorproof import Settings, current, install_guards, uninstall_guards
 from mirrorproof.context import MirrorContext, entered, set_process_context
 from mirrorproof.decision import Decision, Mode
 from mirrorproof.errors import EffectRefusedError, ReadOnlyError
@@ -189,6 +189,36 @@ def test_a_shadow_process_s_pools_open_at_start_up_and_nothing_is_written(url: s
             connection.execute(INSERT)
     set_process_context(None)
     assert rows(url) == 0
+
+
+def test_the_workers_of_a_pool_that_a_mirrored_request_opens_are_nobodys_and_serve_live_ones(
+    url: str,
+) -> None:
+    from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
+    def configure(connection: Any) -> None:
+        whose.append(current())
+        connection.execute("SELECT 1")
+        connection.commit()
+
+    async def configure_async(connection: Any) -> None:
+        whose.append(current())
+
+    async def main() -> None:
+        pool: Any = AsyncConnectionPool(url, min_size=0, max_size=2, open=False, configure=configure_async)
+        with mirrored():
+            await pool.open()
+        async with pool, pool.connection(timeout=20) as connection:
+            await connection.execute(INSERT)
+
+    whose: list[Any] = []
+    with mirrored():
+        pool = ConnectionPool(url, min_size=0, max_size=2, open=True, configure=configure)
+    with pool, pool.connection(timeout=20) as connection:
+        connection.execute(INSERT)
+    asyncio.run(main())
+    assert whose == [None, None]
+    assert rows(url) == 2
 
 
 def test_an_asyncpg_pool_of_a_shadow_process_opens_at_start_up_and_nothing_is_written(url: str) -> None:

@@ -32,11 +32,12 @@ from pymongo import (
     UpdateMany,
     UpdateOne,
     WriteConcern,
+    monitoring,
 )
 from pymongo.errors import BulkWriteError, OperationFailure, WriteError
 from pymongo.server_api import ServerApi
 
-from mirrorproof import Settings, install_guards, uninstall_guards
+from mirrorproof import Settings, current, install_guards, uninstall_guards
 from mirrorproof.context import MirrorContext, entered
 from mirrorproof.decision import Decision, Mode
 from mirrorproof.errors import EffectRefusedError, ReadOnlyError
@@ -514,3 +515,40 @@ def test_so_is_what_the_async_client_writes(unknown: Mongo) -> None:
         assert unknown.written == []
 
     asyncio.run(main())
+
+
+class Heartbeats(monitoring.ServerHeartbeatListener):
+    """Remembers whose the monitor is."""
+
+    def __init__(self) -> None:
+        self.whose: list[Any] = []
+        self.heard = threading.Event()
+
+    def started(self, event: Any) -> None:
+        self.whose.append(current())
+        self.heard.set()
+
+    def succeeded(self, event: Any) -> None:
+        """Nothing."""
+
+    def failed(self, event: Any) -> None:
+        """Nothing."""
+
+
+def test_the_monitor_of_a_client_that_a_mirrored_request_is_the_first_to_use_is_nobodys(mongo: Mongo) -> None:
+    listener = Heartbeats()
+    with in_mode():
+        client: Any = MongoClient(mongo.url, server_api=ServerApi("1"), event_listeners=[listener])
+        client.shop.orders.find_one({})
+    assert listener.heard.wait(20)
+    client.close()
+    assert set(listener.whose) == {None}
+
+
+async def test_the_monitor_of_an_async_client_is_nobodys_either(mongo: Mongo) -> None:
+    listener = Heartbeats()
+    with in_mode():
+        client: Any = AsyncMongoClient(mongo.url, server_api=ServerApi("1"), event_listeners=[listener])
+        await client.shop.orders.find_one({})
+    await client.close()
+    assert set(listener.whose) == {None}

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from mirrorproof import Settings, current, install_guards, is_mirrored, side_effect, uninstall_guards
 from mirrorproof.context import MirrorContext, entered, set_process_context
 from mirrorproof.decision import Decision, Mode
-from mirrorproof.errors import LateEffectError, UnguardedError
+from mirrorproof.errors import EffectRefusedError, LateEffectError, UnguardedError
 
 
 @pytest.fixture(autouse=True)
@@ -150,6 +150,33 @@ def by_bare_thread(job: Callable[[], Any]) -> Any:
     return found.result(20)
 
 
+def by_old_name(job: Callable[[], Any]) -> Any:
+    found: Future[Any] = Future()
+    _thread.start_new(lambda: found.set_result(job()), ())  # type: ignore[attr-defined]
+    return found.result(20)
+
+
+class Overriding(threading.Thread):
+    """As users write them: the work is in `run`."""
+
+    def __init__(self, job: Callable[[], Any]) -> None:
+        super().__init__()
+        self.job, self.found = job, Future[Any]()
+
+    def start(self) -> None:
+        super().start()
+
+    def run(self) -> None:
+        super().run()
+        self.found.set_result(self.job())
+
+
+def by_overriding(job: Callable[[], Any]) -> Any:
+    thread = Overriding(job)
+    thread.start()
+    return thread.found.result(20)
+
+
 def by_timer(job: Callable[[], Any]) -> Any:
     found: Future[Any] = Future()
     threading.Timer(0, lambda: found.set_result(job())).start()
@@ -266,8 +293,9 @@ async def in_generator(job: Callable[[], Any]) -> Any:
 
 
 PLAIN = [
-    by_thread, by_bare_thread, by_timer, by_executor, by_executor_map, by_done_callback, by_pool_apply,
-    by_pool_map, by_pool_starmap, by_pool_imap, by_pool_imap_items, by_pool_callback,
+    by_thread, by_bare_thread, by_old_name, by_overriding, by_timer, by_executor, by_executor_map,
+    by_done_callback, by_pool_apply, by_pool_map, by_pool_starmap, by_pool_imap, by_pool_imap_items,
+    by_pool_callback,
 ]  # fmt: skip
 OF_LOOPS = [
     run_in_default_executor, asyncio.to_thread, in_anyio_thread, in_task, in_task_group, in_asyncio_group,
@@ -311,11 +339,58 @@ def test_a_pool_made_in_a_mirrored_request_serves_a_live_one_next() -> None:
 
 def test_a_pools_workers_are_started_outside_the_request_that_had_them_started() -> None:
     seen: list[Any] = []
-    with entered(mirrored()), ThreadPoolExecutor(1, initializer=lambda: seen.append(current())) as pool:
+    with ThreadPoolExecutor(1, initializer=lambda: seen.append(current())) as pool, entered(mirrored()):
         pool.submit(int).result()
-    with entered(mirrored()), ThreadPool(1, initializer=lambda: seen.append(current())) as threads:
-        threads.apply(int)
-    assert seen == [None, None]
+    assert seen == [None]
+
+
+@side_effect("mail.send", "smtp")
+def mail(done: list[str]) -> None:
+    done.append("sent")
+
+
+@pytest.mark.parametrize("kind", [ThreadPoolExecutor, ThreadPool])
+@pytest.mark.parametrize("named", [False, True])
+def test_the_initializer_of_a_pool_that_a_mirrored_request_makes_is_refused_effects_and_no_more(
+    kind: Any, named: bool
+) -> None:
+    """The pool may serve live requests later, so it is neither done nor dry."""
+    done: list[str] = []
+    seen: list[Any] = []
+
+    def initialize(what: list[str]) -> None:
+        seen.append(current())
+        try:
+            mail(what)
+        except EffectRefusedError as error:
+            seen.append(str(error))
+
+    context, before = mirrored(), (1, "name") if kind is ThreadPoolExecutor else (1,)
+    with entered(context):
+        if named:
+            pool = kind(1, initializer=initialize, initargs=(done,))
+        else:
+            pool = kind(*before, initialize, (done,))
+        for _ in pool.map(int, [1]):
+            pass
+    live = MirrorContext(Decision(Mode.LIVE))
+    with pool, entered(live):
+        assert list(pool.map(lambda _: current(), [1])) == [live]
+    assert done == []
+    assert "make the pool at start-up" in seen[1]
+    assert [effect.outcome for effect in context.ledger] == ["blocked"]
+    with entered(live), kind(*before, mail, (done,)) as pool:
+        list(pool.map(int, [1]))
+    assert done == ["sent"]
+
+
+def test_a_thread_that_has_run_holds_its_request_no_more() -> None:
+    context = mirrored()
+    with entered(context):
+        thread = threading.Thread(target=int)
+        thread.start()
+        thread.join()
+    assert "run" not in vars(thread)
 
 
 async def test_anyios_workers_are_started_outside_the_request_that_had_them_started() -> None:

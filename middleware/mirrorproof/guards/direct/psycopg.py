@@ -14,6 +14,7 @@ from mirrorproof.context import admitted
 from mirrorproof.guards import Guard
 from mirrorproof.guards.direct.lending import borrower, is_shield, lend, lend_async, refuse_stray
 from mirrorproof.guards.direct.observing import Observed, kept_rows
+from mirrorproof.guards.housekeeping import unmarked
 from mirrorproof.guards.sql.effects import first_parameters
 
 __all__ = ["PsycopgGuard", "PsycopgPoolGuard"]
@@ -73,6 +74,8 @@ class PsycopgPoolGuard(Guard):
         for name in ("getconn", "putconn", "_connect"):
             self.wrap(ConnectionPool, name, globals()[f"_pool_{name.strip('_')}"])
             self.wrap(AsyncConnectionPool, name, globals()[f"_pool_{name.strip('_')}_async"])
+        for pool in (ConnectionPool, AsyncConnectionPool):
+            self.wrap(pool, "_start_workers", unmarked)
 
 
 def _connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

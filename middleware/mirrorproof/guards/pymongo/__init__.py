@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from mirrorproof.context import connecting
 from mirrorproof.guards import Guard
+from mirrorproof.guards.housekeeping import unmarked
 
 __all__ = ["PymongoGuard"]
 
@@ -60,6 +61,10 @@ class PymongoGuard(Guard):
         pool: Any = import_module("pymongo.asynchronous.pool").Pool
         if hasattr(pool, "connect"):
             self.wrap(pool, "connect", _connect)
+        executors: Any = import_module("pymongo.periodic_executor")
+        for name in ("PeriodicExecutor", "AsyncPeriodicExecutor"):
+            if hasattr(executors, name):  # monitors: they serve everybody who uses the client
+                self.wrap(getattr(executors, name), "open", unmarked)
 
 
 def _runners() -> list[Any] | None:

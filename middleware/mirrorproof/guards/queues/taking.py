@@ -14,19 +14,22 @@ from time import monotonic
 from typing import Any, Final
 from weakref import ref
 
-from mirrorproof.context import Action, MirrorContext, Ruling, adopt, is_lent, taken
+from mirrorproof.context import MirrorContext, adopt, is_lent, taken
 from mirrorproof.decision import Decision, Mode
 from mirrorproof.errors import EffectRefusedError
 from mirrorproof.exchange import Outcome
+from mirrorproof.guards.doubt import Doubtful
 from mirrorproof.guards.queues.callers import caller, hands_on, holds, is_a_clients, is_a_workers
 from mirrorproof.guards.queues.table import IN_DOUBT, Table
 from mirrorproof.ledger import digest_of
-from mirrorproof.rulings import NOWHERE, Where
 
-__all__ = ["KIND", "Doubtful", "Item", "Verdict", "came_back_empty", "doubt", "judge", "refuse", "take"]
+__all__ = ["KIND", "Item", "Verdict", "came_back_empty", "doubt", "judge", "refuse", "take"]
 
 KIND: Final = "queue.item"
 _PATIENCE_S: Final = 60.0
+_REMEDY: Final = (
+    "take the next item first, or do what is certainly not in `with mirrorproof.context.detached():`"
+)
 
 _log = logging.getLogger("mirrorproof")
 _told: set[str] = set()
@@ -71,34 +74,6 @@ def judge(
     return Verdict.DOUBT if not mirrored and True in others else Verdict.ADOPT
 
 
-class Doubtful(MirrorContext):
-    """Effects of which nobody can tell whether they are a mirrored request's: refused, and `why`."""
-
-    __slots__ = ("_of", "_why")
-
-    def __init__(self, of: MirrorContext, why: str) -> None:
-        super().__init__(of.decision, settings=of.settings, counters=of.counters, pair_id=of.pair_id)
-        self._of: MirrorContext = of._of if isinstance(of, Doubtful) else of
-        self._why = why
-        self.ended = True  # whatever asks, a lease say: nothing more is done for it
-
-    @property
-    def over(self) -> bool:
-        """Whether the request itself has ended."""
-        return self._of.ended
-
-    def ruling(self, kind: str, target: str = "", where: Where = NOWHERE) -> Ruling:
-        ruling = super().ruling(kind, target, where)
-        return Ruling(Action.REFUSE, ruling.rule) if ruling.action is Action.SUPPRESS else ruling
-
-    def refuse(self, kind: str, target: str, summary: str, digest: str) -> None:
-        self._of.record(kind, target, summary, digest, Outcome.BLOCKED)
-        raise EffectRefusedError(
-            f"{kind} {target}: {self._why}, so nobody can tell whether this is that request's; take the next "
-            "item first, or do what is certainly not in `with mirrorproof.context.detached():`"
-        )
-
-
 class Item:
     """What a worker took last, and what it has collected before. Never changed: tasks that the worker starts
     have it too."""
@@ -125,7 +100,9 @@ class Item:
         if context is None or self.is_over():
             return Item(None, [])
         if not isinstance(context, Doubtful) and not self.still(frame):
-            context = Doubtful(context, "a worker that took a mirrored request's item has asked for the next")
+            context = Doubtful(
+                context, "a worker that took a mirrored request's item has asked for the next", _REMEDY
+            )
         return Item(context, self._taken, self._idle_since or monotonic())
 
     def is_over(self) -> bool:
@@ -186,7 +163,7 @@ def doubt(getter: MirrorContext | None, why: str, has: Has | None = None) -> Non
     if getter is None or not getter.mirrored:
         getter = MirrorContext(Decision(Mode.DRY_RUN))
         getter.end()
-    of = Doubtful(getter, why)
+    of = Doubtful(getter, why, _REMEDY)
     adopt(of, Item(of, has or []))
 
 

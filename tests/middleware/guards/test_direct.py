@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -325,3 +326,140 @@ def test_a_shadow_process_that_writes_at_start_up_says_once_that_it_did_not(
     assert "MIRRORPROOF_OUTSIDE_REQUESTS" in said[0]
     with psycopg.connect(url) as connection:
         assert connection.execute("SELECT to_regclass('made_at_start_up')").fetchone() == (None,)
+
+
+SETVAL = "SELECT setval('counted', 99)"
+
+
+@pytest.fixture
+def counted(url: str) -> Iterator[str]:
+    """A database with a sequence, which no rollback sets back."""
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute("CREATE SEQUENCE counted")
+        yield url
+        assert admin.execute("SELECT last_value FROM counted").fetchone() == (1,)
+        admin.execute("DROP SEQUENCE counted")
+
+
+def _by_stream(url: str) -> Any:
+    async def run() -> None:
+        async with await psycopg.AsyncConnection.connect(url) as connection, connection.cursor() as cursor:
+            [row async for row in cursor.stream(SETVAL)]
+
+    return run()
+
+
+def _by_copy(url: str) -> Any:
+    async def run() -> None:
+        async with (
+            await psycopg.AsyncConnection.connect(url) as connection,
+            connection.cursor() as cursor,
+            cursor.copy(f"COPY ({SETVAL}) TO STDOUT") as copy,
+        ):
+            [row async for row in copy]
+
+    return run()
+
+
+def _by_cursor(url: str) -> Any:
+    async def run() -> None:
+        connection = await asyncpg.connect(url)
+        async with connection.transaction():
+            [row async for row in connection.cursor(SETVAL)]
+
+    return run()
+
+
+def _by_copy_from_query(url: str) -> Any:
+    async def run() -> None:
+        connection = await asyncpg.connect(url)
+        await connection.copy_from_query(SETVAL, output=io.BytesIO())
+
+    return run()
+
+
+async def _by_callproc(url: str) -> None:
+    psycopg2.connect(url).cursor().callproc("setval", ["counted", 99])
+
+
+@pytest.mark.parametrize("run", [_by_stream, _by_copy, _by_cursor, _by_copy_from_query, _by_callproc])
+def test_what_no_rollback_takes_back_is_refused_by_every_way_to_run_it(counted: str, run: Any) -> None:
+    with mirrored() as context:
+        with pytest.raises(EffectRefusedError):
+            asyncio.run(run(counted))
+        assert {effect.outcome for effect in context.ledger} <= {"blocked"}
+
+
+def test_an_asyncpg_cursor_from_before_the_request_is_refused(url: str) -> None:
+    async def main() -> None:
+        connection = await asyncpg.connect(url)
+        prepared = await connection.prepare(INSERT + " RETURNING note")
+        async with connection.transaction():
+            with mirrored():
+                for make in (lambda: connection.cursor(INSERT + " RETURNING note"), prepared.cursor):
+                    with pytest.raises(EffectRefusedError, match="opened outside"):
+                        [row async for row in make()]
+        await connection.close()
+
+    asyncio.run(main())
+    assert rows(url) == 0
+
+
+def test_rows_one_by_one_of_what_writes_are_given_recorded_and_undone(url: str) -> None:
+    returning = INSERT + ", ('y') RETURNING note"
+
+    async def main() -> None:
+        connection = await asyncpg.connect(url)
+        async with connection.transaction():
+            assert [row[0] async for row in connection.cursor(returning)] == ["x", "y"]
+            held = await connection.cursor(returning)
+            assert [row[0] for row in await held.fetch(5)] == ["x", "y"]
+            prepared = await connection.prepare(returning)
+            assert [row[0] async for row in prepared.cursor(prefetch=1)] == ["x", "y"]
+            assert [row async for row in connection.cursor("SELECT 1 WHERE false")] == []
+        assert await connection.fetchval("SELECT count(*) FROM strays") == 6
+        await connection.close()
+        async with await psycopg.AsyncConnection.connect(url) as other:
+            async with other.cursor() as cursor:
+                assert [row async for row in cursor.stream(query=returning)] == [("x",), ("y",)]
+            await other.commit()
+
+    with mirrored() as context:
+        asyncio.run(main())
+        assert [effect.kind for effect in context.ledger] == ["sql.insert"] * 4
+    assert rows(url) == 0
+
+
+def test_a_live_asyncpg_cursor_that_may_write_makes_the_effects_unknown(url: str) -> None:
+    async def main(sql: str) -> None:
+        connection = await asyncpg.connect(url)
+        async with connection.transaction():
+            [row async for row in connection.cursor(sql)]
+        await connection.close()
+
+    for sql, unknown in (("SELECT 1", False), (INSERT + " RETURNING note", True)):
+        with entered(MirrorContext(Decision(Mode.LIVE))) as live:
+            asyncio.run(main(sql))
+        assert live.unobserved is unknown
+    assert rows(url) == 1
+
+
+def test_a_statement_may_be_passed_by_its_name(url: str) -> None:
+    with mirrored() as context:
+        with psycopg.connect(url) as connection:
+            connection.execute(query=INSERT)
+            connection.cursor().executemany(query="INSERT INTO strays VALUES (%s)", params_seq=[("a",)])
+        cursor = psycopg2.connect(url).cursor()
+        cursor.execute(query=INSERT)
+        cursor.connection.commit()
+
+        async def main() -> None:
+            connection = await asyncpg.connect(url)
+            await connection.execute(query=INSERT)
+            await connection.executemany(command="INSERT INTO strays VALUES ($1)", args=[("a",)])
+
+        asyncio.run(main())
+        assert [effect.kind for effect in context.ledger] == ["sql.insert"] * 5
+        with pytest.raises(TypeError):
+            cursor.execute()
+    assert rows(url) == 0

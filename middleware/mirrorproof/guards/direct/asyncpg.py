@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from mirrorproof.context import admitted
 from mirrorproof.guards import Guard
-from mirrorproof.guards.direct.lending import borrower, is_shield, lend_async, refuse_stray
+from mirrorproof.guards.direct.lending import (
+    borrower,
+    connect_really_async,
+    is_shield,
+    lend_async,
+    refuse_stray,
+)
 from mirrorproof.guards.direct.observing import Observed
 from mirrorproof.guards.sql.effects import spread_parameters
 
@@ -40,13 +45,15 @@ class AsyncpgGuard(Guard):
         self.replace(asyncpg, "connect", connection.connect)
         self.wrap(pool.Pool, "_acquire", _acquire)
         self.wrap(pool.Pool, "release", _release)
-        self.wrap(pool.Pool, "_get_new_connection", _pool_connect)
+        self.wrap(pool.Pool, "_get_new_connection", connect_really_async)
         for name in _RUNS:
             self.wrap(connection.Connection, name, _run)
         for name in _PUBLIC:
             self.wrap(connection.Connection, name, _observing(name))
         for name in _PREPARED:
             self.wrap(prepared_stmt.PreparedStatement, name, _observing_prepared(name))
+        self.wrap(connection.Connection, "cursor", _cursor)
+        self.wrap(prepared_stmt.PreparedStatement, "cursor", _cursor_of_prepared)
         self.wrap(prepared_stmt.PreparedStatement, "_PreparedStatement__do_execute", _run_prepared)
 
     def uninstall(self) -> None:
@@ -88,11 +95,6 @@ async def _acquire(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: d
 async def _release(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     connection = args[0] if args else kwargs["connection"]
     return await (connection.close() if is_shield(connection) else wrapped(*args, **kwargs))
-
-
-async def _pool_connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    with admitted():
-        return await wrapped(*args, **kwargs)
 
 
 def _run(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -137,6 +139,23 @@ def _observing_prepared(name: str) -> Any:
         return result
 
     return run
+
+
+def _cursor(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Rows one by one, of which it is not seen whether and when they are taken."""
+    if not _observed.idle:
+        operation = str(args[0]) if args else str(kwargs.get("query", ""))
+        refuse_stray(instance, operation)
+        _observed.unknown(_observed.begin(instance), operation, instance)
+    return wrapped(*args, **kwargs)
+
+
+def _cursor_of_prepared(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if not _observed.idle:
+        connection = instance._connection
+        refuse_stray(connection, "a prepared statement")
+        _observed.unknown(_observed.begin(connection), instance._query, connection)
+    return wrapped(*args, **kwargs)
 
 
 async def _awaited(call: Any, connection: Any) -> Any:

@@ -16,14 +16,22 @@ from importlib.util import find_spec
 from threading import Lock
 from typing import Any, Final
 
-from mirrorproof.context import Action, MirrorContext, current
+from mirrorproof.context import Action, MirrorContext, admitted, current
 from mirrorproof.errors import EffectRefusedError
 from mirrorproof.exchange import Outcome
 from mirrorproof.guards.direct.urls import url_for
 from mirrorproof.guards.sql.leased import is_leased
 from mirrorproof.ledger import digest_of
 
-__all__ = ["borrower", "is_shield", "lend", "lend_async", "refuse_stray"]
+__all__ = [
+    "borrower",
+    "connect_really",
+    "connect_really_async",
+    "is_shield",
+    "lend",
+    "lend_async",
+    "refuse_stray",
+]
 
 _CONNECTION: Final = "sql.connection"
 _MAX_POOLS: Final = 64
@@ -67,6 +75,20 @@ async def lend_async(
 
     shield = await greenlet_spawn(lend, context, dialect, connect, args, kwargs)
     return shield.driver_connection
+
+
+def connect_really(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Around what a pool itself opens, in whoever's request: the pool's for good, and so no lease."""
+    with admitted():
+        return wrapped(*args, **kwargs)
+
+
+async def connect_really_async(
+    wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """The same where it is awaited."""
+    with admitted():
+        return await wrapped(*args, **kwargs)
 
 
 def is_shield(connection: Any) -> bool:

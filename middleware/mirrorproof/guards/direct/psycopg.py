@@ -10,9 +10,16 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from mirrorproof.context import admitted
 from mirrorproof.guards import Guard
-from mirrorproof.guards.direct.lending import borrower, is_shield, lend, lend_async, refuse_stray
+from mirrorproof.guards.direct.lending import (
+    borrower,
+    connect_really,
+    connect_really_async,
+    is_shield,
+    lend,
+    lend_async,
+    refuse_stray,
+)
 from mirrorproof.guards.direct.observing import Observed, kept_rows
 from mirrorproof.guards.housekeeping import unmarked
 from mirrorproof.guards.sql.effects import first_parameters
@@ -71,9 +78,12 @@ class PsycopgPoolGuard(Guard):
     def install(self) -> None:
         from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-        for name in ("getconn", "putconn", "_connect"):
-            self.wrap(ConnectionPool, name, globals()[f"_pool_{name.strip('_')}"])
-            self.wrap(AsyncConnectionPool, name, globals()[f"_pool_{name.strip('_')}_async"])
+        self.wrap(ConnectionPool, "getconn", _pool_getconn)
+        self.wrap(ConnectionPool, "putconn", _pool_putconn)
+        self.wrap(ConnectionPool, "_connect", connect_really)
+        self.wrap(AsyncConnectionPool, "getconn", _pool_getconn_async)
+        self.wrap(AsyncConnectionPool, "putconn", _pool_putconn_async)
+        self.wrap(AsyncConnectionPool, "_connect", connect_really_async)
         for pool in (ConnectionPool, AsyncConnectionPool):
             self.wrap(pool, "_start_workers", unmarked)
 
@@ -195,18 +205,6 @@ _ASYNC = {
 
 
 # -- psycopg_pool: what the pool itself opens is real, what a mirrored request takes is a lease
-
-
-def _pool_connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    with admitted():
-        return wrapped(*args, **kwargs)
-
-
-async def _pool_connect_async(
-    wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    with admitted():
-        return await wrapped(*args, **kwargs)
 
 
 def _pool_getconn(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

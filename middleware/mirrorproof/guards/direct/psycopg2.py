@@ -11,9 +11,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from mirrorproof.context import admitted
 from mirrorproof.guards import Guard
-from mirrorproof.guards.direct.lending import borrower, is_shield, lend, refuse_stray
+from mirrorproof.guards.direct.lending import borrower, connect_really, is_shield, lend, refuse_stray
 from mirrorproof.guards.direct.observing import Observed, kept_rows
 from mirrorproof.guards.sql.effects import first_parameters
 from mirrorproof.guards.sql.statement import Statement
@@ -37,7 +36,7 @@ class Psycopg2Guard(Guard):
         from psycopg2.pool import AbstractConnectionPool
 
         self.wrap(psycopg2, "_connect", _connect)  # which every `connect` calls, however it was imported
-        self.wrap(AbstractConnectionPool, "_connect", _pool_connect)
+        self.wrap(AbstractConnectionPool, "_connect", connect_really)
         self.wrap(AbstractConnectionPool, "_getconn", _pool_getconn)
         self.wrap(AbstractConnectionPool, "_putconn", _pool_putconn)
 
@@ -141,7 +140,7 @@ def _statement(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], paramet
     """What a call of a cursor runs, and with which parameters, as a shield's cursor names it."""
     first = args[0] if args else next(iter(kwargs.values()), "")
     if name == "callproc":
-        return Statement(f"CALL {first}", "CALL", "sql.call", first), parameters
+        return Statement(f"CALL {first}()", "CALL", "sql.call", first), parameters
     if name == "copy_from":
         return f"COPY {args[1] if len(args) > 1 else kwargs.get('table', '')} FROM STDIN", None
     if name == "copy_to":
@@ -152,11 +151,6 @@ def _statement(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], paramet
 def _named_as(made: Any, kind: Any) -> Any:
     made.__name__, made.__qualname__, made.__module__ = kind.__name__, kind.__qualname__, kind.__module__
     return made
-
-
-def _pool_connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    with admitted():
-        return wrapped(*args, **kwargs)
 
 
 def _pool_getconn(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

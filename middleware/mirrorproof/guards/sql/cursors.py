@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mirrorproof.guards.sql.checkout import Checkout
-from mirrorproof.guards.sql.effects import PARAMETERS, first_parameters
+from mirrorproof.guards.sql.effects import PARAMETERS, first_parameters, operation_first
 from mirrorproof.guards.sql.proxy import Proxy
 from mirrorproof.guards.sql.statement import Statement, as_text, read, read_script
 
@@ -43,8 +43,9 @@ class ShieldCursor(Proxy):
         """The part of the lease that this cursor belongs to."""
         return self._shield._checkout
 
-    def execute(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
+    def execute(self, *args: Any, **kwargs: Any) -> Any:
         """One statement, or a script that steers transactions, statement by statement."""
+        operation, args, kwargs = operation_first(args, kwargs)
         result = None
         text, parameters = as_text(operation, self._shield._real), first_parameters(args, kwargs)
         for statement in self.checkout.lease.driver.statements_in(text, alone=not parameters):
@@ -55,8 +56,9 @@ class ShieldCursor(Proxy):
             )  # fmt: skip
         return self if result is self._real else result
 
-    def executemany(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
+    def executemany(self, *args: Any, **kwargs: Any) -> Any:
         """A statement for each row."""
+        operation, args, kwargs = operation_first(args, kwargs)
         rows, args = list(first_parameters(args, kwargs)), args[1:]
         kwargs = {name: value for name, value in kwargs.items() if name not in PARAMETERS}
         result = self._run(
@@ -77,9 +79,10 @@ class ShieldCursor(Proxy):
             checkout.autocommit = before
         return self
 
-    def callproc(self, name: str, *args: Any) -> Any:
+    def callproc(self, *args: Any, **kwargs: Any) -> Any:
         """A procedure or function by its name."""
-        statement = Statement(f"CALL {name}", "CALL", "sql.call", name)
+        name, args, kwargs = operation_first(args, kwargs)
+        statement = Statement(f"CALL {name}()", "CALL", "sql.call", name)
         call = self._real.callproc
         return self._run(statement, name, lambda sql: call(sql, *args), args[0] if args else None)
 

@@ -9,16 +9,17 @@ Knows the interfaces of asyncpg, psycopg's AsyncConnection and aiosqlite. Must n
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from sqlalchemy.util.concurrency import greenlet_spawn
 
 from mirrorproof.errors import EffectRefusedError
+from mirrorproof.guards.sql.awaiting import Block, Later, Rows
 from mirrorproof.guards.sql.checkout import Checkout
 from mirrorproof.guards.sql.drivers import Aiosqlite, Asyncpg, await_here
-from mirrorproof.guards.sql.effects import Finder, first_parameters, spread_parameters
+from mirrorproof.guards.sql.effects import Finder, first_parameters, operation_first, spread_parameters
 from mirrorproof.guards.sql.proxy import Proxy
 from mirrorproof.guards.sql.shield import ShieldConnection
 from mirrorproof.guards.sql.statement import Control, Statement, as_text, doubts, read, read_script
@@ -27,7 +28,7 @@ __all__ = ["DriverShield", "Statements", "shield_driver"]
 
 _SQL_FIRST: Final = frozenset({
     "execute", "executemany", "executescript", "execute_insert", "execute_fetchall", "fetch", "fetchrow",
-    "fetchval", "fetchmany",
+    "fetchval", "fetchmany", "copy_from_query",
 })  # fmt: skip
 _RUNS_PREPARED: Final = frozenset({"executemany", "fetch", "fetchmany", "fetchrow", "fetchval"})
 _COPY_IN: Final = frozenset({"copy_records_to_table", "copy_to_table"})
@@ -51,26 +52,6 @@ def shield_driver(shield: ShieldConnection) -> Any:
     return made
 
 
-class _Later:
-    """What aiosqlite returns: to be awaited, or entered with `async with`."""
-
-    def __init__(self, call: Callable[[], Awaitable[Any]]) -> None:
-        self._call = call
-        self._result: Any = None
-
-    def __await__(self) -> Generator[Any, None, Any]:
-        return self._call().__await__()
-
-    async def __aenter__(self) -> Any:
-        self._result = await self._call()
-        return self._result
-
-    async def __aexit__(self, *_: object) -> None:
-        close = getattr(self._result, "close", None)
-        if close is not None:
-            await close()
-
-
 class Statements(Proxy):
     """Whatever has methods that take SQL: a driver's connection or cursor."""
 
@@ -83,7 +64,7 @@ class Statements(Proxy):
 
     def __getattr__(self, name: str) -> Any:
         if name in _SQL_FIRST:
-            return lambda sql, *args, **kwargs: _Later(lambda: self._run(name, sql, args, kwargs))
+            return lambda *args, **kwargs: Later(lambda: self._run(name, *operation_first(args, kwargs)))
         return super().__getattr__(name)
 
     async def _run(self, name: str, sql: Any, args: Any, kwargs: Any) -> Any:
@@ -121,11 +102,31 @@ class Statements(Proxy):
     @asynccontextmanager
     async def copy(self, statement: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         """psycopg's COPY, of a cursor: the block feeds it."""
-        label = read(as_text(statement, self._real))
-        await greenlet_spawn(self._checkout.begin)
-        async with self._real.copy(statement, *args, **kwargs) as copy:
+        async with (
+            self._whole(read(as_text(statement, self._real))),
+            self._real.copy(statement, *args, **kwargs) as copy,
+        ):
             yield copy
-        await greenlet_spawn(self._checkout.report, label, self._finder.in_text(label))
+
+    async def stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        """psycopg's rows one by one, of a cursor."""
+        query, args, kwargs = operation_first(args, kwargs)
+        statement = read(as_text(query, self._real))
+        async with self._whole(statement, first_parameters(args, kwargs)):
+            async for row in self._real.stream(query, *args, **kwargs):
+                yield row
+
+    @asynccontextmanager
+    async def _whole(self, statement: Statement, rows: Any = None) -> AsyncIterator[None]:
+        """A statement that runs for as long as the block."""
+        block = self._checkout.whole(statement, lambda: self._finder.in_text(statement, rows))
+        await greenlet_spawn(block.__enter__)
+        try:
+            yield
+        except BaseException as error:
+            await greenlet_spawn(block.__exit__, type(error), error, error.__traceback__)
+            raise
+        await greenlet_spawn(block.__exit__, None, None, None)
 
 
 class _Prepared(Statements):
@@ -133,6 +134,11 @@ class _Prepared(Statements):
 
     _own = Statements._own | {"_statement"}
     _statement: Statement
+
+    def cursor(self, *args: Any, **kwargs: Any) -> Any:
+        """Its rows one by one."""
+        made = self._real.cursor(*args, **kwargs)
+        return Rows(made, lambda call: self._perform(self._statement, call, tuple(args)))
 
     def __getattr__(self, name: str) -> Any:
         if name not in _RUNS_PREPARED:
@@ -185,19 +191,21 @@ class DriverShield(Statements):
 
     async def prepare(self, query: str, *args: Any, **kwargs: Any) -> Any:
         """asyncpg's. It takes nothing that steers transactions, since the server has it for later."""
-        if read(query).control is not Control.NONE or doubts(query):
-            raise EffectRefusedError(f"a mirrored request may not prepare {query[:80]!r}")
+        statement = _preparable(query)
         prepared = await self._real.prepare(query, *args, **kwargs)
         made = _Prepared(prepared, self._checkout, self._finder)
-        made._statement = read(query)
+        made._statement = statement
         return made
 
     def cursor(self, *args: Any, **kwargs: Any) -> Any:
         """A cursor behind the same shield, awaited first where the driver wants that."""
         made = self._real.cursor(*args, **kwargs)
         if isinstance(self._checkout.lease.driver, Aiosqlite):
-            return _Later(lambda: self._cursor(made))
-        return made if isinstance(self._checkout.lease.driver, Asyncpg) else self._shield_cursor(made)
+            return Later(lambda: self._cursor(made))
+        if not isinstance(self._checkout.lease.driver, Asyncpg):
+            return self._shield_cursor(made)
+        query, parameters, _ = operation_first(args, kwargs)
+        return Rows(made, lambda call: self._perform(_preparable(query), call, parameters))
 
     async def _cursor(self, made: Any) -> Any:
         return self._shield_cursor(await made)
@@ -207,31 +215,11 @@ class DriverShield(Statements):
 
     def transaction(self, *_: Any, **__: Any) -> Any:
         """A transaction, or a savepoint within one."""
-        return _Block(self._checkout)
+        return Block(self._checkout)
 
 
-class _Block:
-    """`async with connection.transaction()`, or its three methods."""
-
-    def __init__(self, checkout: Checkout) -> None:
-        self._checkout = checkout
-        self._block = ""
-
-    async def start(self) -> None:
-        """Begin."""
-        self._block = await greenlet_spawn(self._checkout.enter_block)
-
-    async def commit(self) -> None:
-        """Keep."""
-        await greenlet_spawn(lambda: self._checkout.leave_block(self._block, commit=True))
-
-    async def rollback(self) -> None:
-        """Undo."""
-        await greenlet_spawn(lambda: self._checkout.leave_block(self._block, commit=False))
-
-    async def __aenter__(self) -> _Block:
-        await self.start()
-        return self
-
-    async def __aexit__(self, kind: object, *_: object) -> None:
-        await (self.commit() if kind is None else self.rollback())
+def _preparable(query: str) -> Statement:
+    statement = read(query)
+    if statement.control is not Control.NONE or doubts(query):
+        raise EffectRefusedError(f"a mirrored request may not prepare {query[:80]!r}")
+    return statement

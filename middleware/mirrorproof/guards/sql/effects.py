@@ -29,7 +29,9 @@ from mirrorproof.guards.sql.statement import Statement, read
 from mirrorproof.ledger import digest_of
 from mirrorproof.redaction import REDACTED, Redactor
 
-__all__ = ["PARAMETERS", "Finder", "Found", "finder_of", "first_parameters", "spread_parameters"]
+__all__ = [
+    "PARAMETERS", "Finder", "Found", "finder_of", "first_parameters", "operation_first", "spread_parameters",
+]  # fmt: skip
 
 _NOW_WINDOW: Final = timedelta(minutes=10)
 _MAX_ROWS: Final = 100
@@ -38,6 +40,8 @@ _MAX_SCANNED_CHARS: Final = 4096
 _MAX_FIELDS: Final = 12
 PARAMETERS: Final = ("params", "vars", "parameters", "params_seq", "vars_list")
 """What the drivers call them."""
+_OPERATIONS: Final = ("query", "sql", "command", "operation", "statement", "procname")
+"""And what they call the text."""
 _KEYS: Final = ("id", "pk", "uuid")
 """What a table's own key is called, where only a text is known."""
 _VERBS: Final = {"sql.insert": "INSERT", "sql.update": "UPDATE", "sql.delete": "DELETE"}
@@ -212,6 +216,18 @@ def finder_of(context: MirrorContext, now: Callable[[], datetime]) -> Finder:
 def first_parameters(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """A statement's parameters where the drivers take them as one argument behind the text."""
     return args[0] if args else next((kwargs[name] for name in PARAMETERS if name in kwargs), None)
+
+
+def operation_first(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    """A statement, by whatever name it was passed, and the arguments behind it. `TypeError` without one."""
+    if args:
+        return args[0], args[1:], dict(kwargs)
+    name = next((name for name in _OPERATIONS if name in kwargs), None)
+    if name is None:
+        raise TypeError("a statement is missing")
+    return kwargs[name], (), {key: value for key, value in kwargs.items() if key != name}
 
 
 def spread_parameters(name: str, args: Sequence[Any]) -> Any:

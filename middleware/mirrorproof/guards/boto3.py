@@ -129,9 +129,15 @@ def _request(wrapped: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str,
         return answer
 
     try:
-        return _judged(checked, client, args, kwargs)
+        answer = _judged(checked, client, args, kwargs)
     except _DidNotHappenError as refused:
         return refused.answer
+    if isinstance(answer, tuple):
+        return answer
+    # A rule's `returns`: what the operation answers, without what botocore adds to every answer.
+    http, parsed = answer_of(args[0], args[1], {}, client.meta.region_name)
+    own = answer if isinstance(answer, dict) else {}
+    return http, {"ResponseMetadata": parsed["ResponseMetadata"], **own}
 
 
 class _DidNotHappenError(Exception):

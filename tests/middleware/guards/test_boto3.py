@@ -5,10 +5,15 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import boto3
 import pytest
 
+from mirrorproof import install_guards, uninstall_guards
+from mirrorproof.context import MirrorContext, entered
+from mirrorproof.decision import Decision, Mode
 from mirrorproof.guards.aws import payload_of, place_of
 from mirrorproof.guards.boto3 import is_read
+from mirrorproof.settings import Settings
 
 
 @pytest.mark.parametrize(("service", "operation"), [
@@ -56,3 +61,18 @@ def test_a_body_stays_where_it_stood_and_random_names_do_not_count() -> None:
     first: Any = payload_of({"Body": body, "Key": "7", "UploadId": "random"}, None)
     assert body.read() == b"10.01"
     assert first == payload_of({"Body": b"10.01", "Key": "7", "UploadId": "other"}, None)
+
+
+def test_a_rule_gives_what_the_operation_answers() -> None:
+    rules = [{"kind": "aws.sqs.*", "returns": {"MessageId": "canned"}}]
+    settings = Settings.load(env={}, effect_rules=rules)
+    nowhere = {"endpoint_url": "http://127.0.0.1:1", "region_name": "eu-west-1"}
+    sqs: Any = boto3.client("sqs", aws_access_key_id="x", aws_secret_access_key="x", **nowhere)
+    install_guards("boto3")
+    try:
+        with entered(MirrorContext(Decision(Mode.DRY_RUN), settings=settings)):
+            answer = sqs.send_message(QueueUrl="http://127.0.0.1:1/1/orders", MessageBody="hello")
+    finally:
+        uninstall_guards()
+    assert answer["MessageId"] == "canned"
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200

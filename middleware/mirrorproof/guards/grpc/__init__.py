@@ -128,8 +128,10 @@ def _host(instance: Any) -> str:
     """Where the channel goes, without scheme (`dns:///`) and port."""
     target = getattr(instance, "_target", None)
     if target is None:  # asyncio's multi-callables know their channel only
-        target = instance._channel.target
-    host = _text(target).rpartition("/")[2]
+        target = getattr(
+            instance._channel, "target", ""
+        )  # before grpcio 1.81 not even that: the host is unknown
+    host = _text(target or "").rpartition("/")[2]
     scheme, colon, rest = host.partition(":")
     if colon and scheme in ("dns", "ipv4", "ipv6", "unix", "xds"):
         host = rest

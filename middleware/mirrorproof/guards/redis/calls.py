@@ -21,6 +21,8 @@ __all__ = [
     "client_of",
     "command_of",
     "described",
+    "encoder_of",
+    "is_bare",
     "reply_of",
     "shaped",
     "waits_s",

@@ -13,9 +13,21 @@ from typing import Any, Final, TypeVar
 from mirrorproof.guards.redis.overlay.space import ServerError, View
 
 __all__ = [
-    "HANDLERS", "INVALID_EXPIRE", "MAX_INT", "MIN_INT", "NOT_AN_INTEGER", "OVERFLOW", "SYNTAX", "Args",
-    "deadline", "handles", "integer", "is_unit", "wrong_number",
-]  # fmt: skip
+    "HANDLERS",
+    "INVALID_EXPIRE",
+    "MAX_INT",
+    "MIN_INT",
+    "NOT_AN_INTEGER",
+    "OVERFLOW",
+    "SYNTAX",
+    "Args",
+    "Handler",
+    "deadline",
+    "handles",
+    "integer",
+    "is_unit",
+    "wrong_number",
+]
 
 Args = tuple[bytes, ...]
 

@@ -19,6 +19,23 @@ from mirrorproof.guards.redis.overlay.handling import (
 from mirrorproof.guards.redis.overlay.numbers import added, finite
 from mirrorproof.guards.redis.overlay.space import ServerError, View
 
+__all__ = [
+    "hdel",
+    "hexists",
+    "hget",
+    "hgetall",
+    "hincrby",
+    "hincrbyfloat",
+    "hkeys",
+    "hlen",
+    "hmget",
+    "hmset",
+    "hset",
+    "hsetnx",
+    "hstrlen",
+    "hvals",
+]
+
 _NOT_A_FLOAT: Final = "ERR value is not a valid float"
 
 

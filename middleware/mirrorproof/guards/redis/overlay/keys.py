@@ -19,6 +19,25 @@ from mirrorproof.guards.redis.overlay.handling import (
 from mirrorproof.guards.redis.overlay.hashes import hgetall, hlen
 from mirrorproof.guards.redis.overlay.space import SERVER, ServerError, UnknownError, View
 
+__all__ = [
+    "delete",
+    "exists",
+    "expire",
+    "expireat",
+    "expiretime",
+    "flush",
+    "lock_script",
+    "persist",
+    "pexpire",
+    "pexpireat",
+    "pexpiretime",
+    "pttl",
+    "rename",
+    "renamenx",
+    "ttl",
+    "type_",
+]
+
 _NO_TTL: Final = -1
 _ABSENT: Final = -2
 _MAX_FIELDS: Final = 1_000

@@ -23,6 +23,29 @@ from mirrorproof.guards.redis.overlay.handling import (
 from mirrorproof.guards.redis.overlay.numbers import added
 from mirrorproof.guards.redis.overlay.space import SERVER, ServerError, UnknownError, View
 
+__all__ = [
+    "append",
+    "decr",
+    "decrby",
+    "get",
+    "getdel",
+    "getex",
+    "getrange",
+    "getset",
+    "incr",
+    "incrby",
+    "incrbyfloat",
+    "mget",
+    "mset",
+    "msetnx",
+    "psetex",
+    "set_",
+    "setex",
+    "setnx",
+    "setrange",
+    "strlen",
+]
+
 _LATER: Final = frozenset({b"IFEQ", b"IFNE", b"IFDEQ", b"IFDNE"})  # of servers from Redis 8.4 on
 _MAX_STRING_BYTES: Final = 512 * 1024 * 1024
 _HELD_STRING_BYTES: Final = 4 * 1024 * 1024

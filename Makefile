@@ -37,6 +37,7 @@ check: $(STAMP) ## Lint, types, layers
 bench: $(STAMP) ## Measure the middleware beside its peers, and v1's wait for a mirrored request's locks
 	$(BIN)/python -m benchmarks.middleware $(ARGS)
 	$(BIN)/python -m benchmarks.locks
+	$(BIN)/python -m benchmarks.locks_mariadb
 
 manifests: $(STAMP) ## Render envoyfilters/*.yaml anew
 	$(BIN)/python -m mirrorproof_istio envoyfilters/mirror-port.yaml

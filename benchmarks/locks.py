@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,21 +119,23 @@ def limits(*, defaults: bool) -> Iterator[Settings]:
 class Mirrored(threading.Thread):
     """A mirrored request that holds its transaction for a second, or until v1 is through."""
 
-    def __init__(self, engine: sa.Engine, case: Case, settings: Settings, url: str) -> None:
+    def __init__(
+        self, engine: sa.Engine, case: Case, settings: Settings, wait_for_a_waiter: Callable[[], None]
+    ) -> None:
         super().__init__()
         self.context = MirrorContext(Decision(Mode.DRY_RUN), settings=settings)
         self.holds = threading.Event()
         self.v1_is_through = threading.Event()
-        self._work = (engine, case, url)
+        self._work = (engine, case, wait_for_a_waiter)
 
     def run(self) -> None:
-        engine, case, url = self._work
+        engine, case, wait_for_a_waiter = self._work
         try:
             with entered(self.context), engine.begin() as connection:
                 connection.execute(sa.text(case.v2))
                 self.holds.set()
                 if case.then:
-                    wait_for_a_waiter(url)
+                    wait_for_a_waiter()
                     connection.execute(sa.text(case.then))
                 self.v1_is_through.wait(HOLD_S)
         except Exception as error:
@@ -155,7 +157,7 @@ def wait_for_a_waiter(url: str) -> None:
 def one_round(url: str, engine: sa.Engine, case: Case, settings: Settings, seen: Seen) -> None:
     with psycopg.connect(url, autocommit=True) as setup:
         setup.execute(SETUP)
-    mirrored = Mirrored(engine, case, settings, url)
+    mirrored = Mirrored(engine, case, settings, lambda: wait_for_a_waiter(url))
     with psycopg.connect(url) as v1:
         v1.execute("SELECT 1")
         mirrored.start()
@@ -191,8 +193,10 @@ def measure(url: str, driver: str, rounds: int) -> dict[str, tuple[Seen, Seen]]:
     return results
 
 
-def show(results: dict[str, tuple[Seen, Seen]], rounds: int) -> None:
-    table = Table(title=f"v1's longest wait for a mirrored request's locks, ms: median (maximum) of {rounds}")
+def show(results: dict[str, tuple[Seen, Seen]], rounds: int, database: str) -> None:
+    table = Table(
+        title=f"{database}: v1's longest wait for a mirrored request, ms: median (maximum) of {rounds}"
+    )
     table.add_column("case")
     table.add_column("only the lease", justify="right")
     table.add_column("the defaults", justify="right")
@@ -215,13 +219,13 @@ def _errors(seen: Seen) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "none"
 
 
-def broken(results: dict[str, tuple[Seen, Seen]], rounds: int) -> list[str]:
+def broken(results: dict[str, tuple[Seen, Seen]], rounds: int, cases: dict[str, Case]) -> list[str]:
     """Which bounds do not hold."""
     found = []
     for name, (_, seen) in results.items():
         if max(seen.waits_ms) > BOUND_MS:
             found.append(f"{name}: v1 waited {max(seen.waits_ms):.1f} ms")
-        if CASES[name].waits and (seen.yielded < rounds or seen.errors):
+        if cases[name].waits and (seen.yielded < rounds or seen.errors):
             found.append(f"{name}: yielded {seen.yielded} of {rounds} times, v1's errors: {_errors(seen)}")
     return found
 
@@ -234,8 +238,8 @@ def main() -> None:
     install_guards("sqlalchemy")
     with server() as url:
         results = measure(url, given.driver, given.rounds)
-    show(results, given.rounds)
-    if problems := broken(results, given.rounds):
+    show(results, given.rounds, "PostgreSQL")
+    if problems := broken(results, given.rounds, CASES):
         sys.exit("\n".join(problems))
 
 

@@ -23,7 +23,7 @@ class RedisGuard(Guard):
     name = "redis"
     module = "redis"
     distribution = "redis"
-    tested = ("8.1", "8.1")
+    tested = ("5.0", "8.1")
     covers = (
         "redis.Redis and RedisCluster, sync and asyncio: commands, pipelines, transactions, scripts, locks"
     )

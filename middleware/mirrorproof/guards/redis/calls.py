@@ -112,6 +112,8 @@ def _decoded(reply: Any, decode: Any) -> Any:
 def client_of(client: Any) -> Any:
     """Who has the encoder: the client itself, or the cluster that a pipeline belongs to."""
     client = getattr(client, "_pipe", client)  # a cluster pipeline's strategy
+    if hasattr(client, "_command_stack") and hasattr(client, "_client"):  # asyncio's, before redis-py 6.2
+        return client._client
     return getattr(client, "cluster_client", client)
 
 

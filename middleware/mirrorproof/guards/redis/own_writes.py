@@ -129,9 +129,10 @@ def _wire_error(error: Exception) -> ServerError | UnknownError:
 
 
 def _client_error(error: ServerError) -> Exception:
-    from redis.exceptions import ResponseError
+    from redis._parsers import BaseParser
 
-    return ResponseError(str(error).removeprefix("ERR "))
+    found: Exception = BaseParser.parse_error(str(error))  # type: ignore[no-untyped-call]
+    return found
 
 
 def _count(context: MirrorContext, space: Space, overflows: int) -> None:

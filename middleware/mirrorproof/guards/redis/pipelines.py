@@ -83,12 +83,17 @@ async def execute_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwar
                 answers.append(error)
         return _checked(instance, stack, answers, _raises(args, kwargs))
     finally:
-        await instance.reset()
+        if hasattr(instance, "reset"):  # asyncio's pipeline of a cluster has none before redis-py 6.2
+            await instance.reset()
 
 
 def _queue(pipe: Any) -> list[Any]:
-    strategy = getattr(pipe, "_execution_strategy", None)  # a cluster's pipeline
-    queue: list[Any] = pipe.command_stack if strategy is None else strategy._command_queue
+    strategy = getattr(pipe, "_execution_strategy", None)  # a cluster's pipeline, from redis-py 6.2 on
+    queue: list[Any]
+    if strategy is not None:
+        queue = strategy._command_queue
+    else:
+        queue = pipe.command_stack if hasattr(pipe, "command_stack") else pipe._command_stack
     return queue
 
 
@@ -109,11 +114,9 @@ def _only_reads(context: MirrorContext, pipe: Any, stack: Stack) -> bool:
 
 def _runner(pipe: Any) -> Callable[..., Any]:
     """What sends one command by itself, past the guard."""
-    kind: Any
-    if hasattr(pipe, "_execution_strategy"):
-        client = client_of(pipe)
-        kind = next(each for each in type(client).__mro__ if each.__name__ == "RedisCluster")
-    else:
+    client = client_of(pipe)
+    kind: Any = next((each for each in type(client).__mro__ if each.__name__ == "RedisCluster"), None)
+    if kind is None:
         kind = next(each for each in type(pipe).__mro__ if each.__name__ == "Redis")
         client = kind(connection_pool=pipe.connection_pool)
         client.response_callbacks = pipe.response_callbacks

@@ -8,7 +8,7 @@ byte code, temporary files, standard streams, log files, name resolution. All el
 
 It sees what goes through Python's own socket, os, subprocess and sqlite3. It does not see what a library in
 C opens by itself (libpq, librdkafka, gRPC, uvloop's streams), nor what is sent on a connection or written
-to a file that was opened before the request.
+to a file that was opened before the request. What Python tells nobody of, `unheard` does.
 
 Knows audit events. Must not know any client.
 """
@@ -30,6 +30,7 @@ from mirrorproof.decision import Mode
 from mirrorproof.errors import UnguardedError
 from mirrorproof.exchange import Outcome
 from mirrorproof.guards import Guard, guarded_packages
+from mirrorproof.guards.unheard import FORKED, MADE, SIGNALLED, UNKNOWN, folder_of_open, wrap_unheard
 from mirrorproof.ledger import digest_of
 from mirrorproof.rulings import Where
 from mirrorproof.settings import Unguarded
@@ -53,7 +54,11 @@ KILL: Final = "process.kill"
 SQLITE: Final = "sql.connection"
 
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
-_DEVICES: Final = ("/dev/null", "/dev/std", "/dev/tty", "/dev/pts/", "/dev/fd/", "/dev/log", "/proc/self/")
+_DEVICES: Final = frozenset({"/dev/full", "/dev/log", "/dev/null", "/dev/tty", "/dev/zero"})
+_STANDARD: Final = frozenset({
+    "/dev/stdin", "/dev/stdout", "/dev/stderr",
+    *(f"{folder}/{number}" for folder in ("/dev/fd", "/proc/self/fd") for number in range(3)),
+})  # fmt: skip
 _LOG_SOCKETS: Final = ("/dev/log", "/run/systemd/journal/")
 _DNS: Final = 53
 # What a client's frames may go through on their way to a socket.
@@ -64,6 +69,8 @@ _CONNECTS_FOR: Final = {"amqp": "kombu"}
 _ASKING: Final = frozenset({"platform", "ctypes.util", "uuid"})
 # Talks to its own child; the guard `threads` judges the start.
 _STARTING: Final = frozenset({"multiprocessing.forkserver"})
+# Starts processes for multiprocessing, which that guard judges too.
+_SPAWNING: Final = frozenset({"multiprocessing.util"})
 
 
 class _Way(NamedTuple):
@@ -85,6 +92,7 @@ class UnguardedGuard(Guard):
     )
 
     def install(self) -> None:
+        wrap_unheard(self)
         _state.temporary = (*{os.path.realpath(tempfile.gettempdir()), "/tmp"},)  # noqa: S108
         if not _state.hooked:
             _state.hooked = True
@@ -196,7 +204,14 @@ def _called_by(modules: frozenset[str]) -> bool:
 
 
 def _opened(_: MirrorContext, path: Any, mode: Any, flags: int) -> _Way | None:
-    return _file(path) if flags & _WRITING else None
+    if not flags & _WRITING:
+        return None
+    folder = folder_of_open()
+    if mode is None and folder is UNKNOWN and isinstance(path, str | bytes | os.PathLike):
+        name = os.fsdecode(path)  # of posix.open, say, which does not tell the folder that it is opened in
+        if not os.path.isabs(name):
+            return _Way(FILE, f"file {name}, in a folder that is not told")
+    return _file(path, folder)
 
 
 def _changed(_: MirrorContext, path: Any, *more: Any) -> _Way | None:
@@ -209,6 +224,10 @@ def _truncated(_: MirrorContext, path: Any, *more: Any) -> _Way | None:
 
 def _attributed(_: MirrorContext, path: Any, *more: Any) -> _Way | None:
     return _file(path)
+
+
+def _attributed_in(_: MirrorContext, path: Any, folder: Any) -> _Way | None:
+    return _file(path, folder)
 
 
 def _made(_: MirrorContext, source: Any, made: Any, *more: Any) -> _Way | None:
@@ -233,10 +252,10 @@ def _file(path: Any, folder: Any = None) -> _Way | None:
     name = os.fsdecode(path)
     if isinstance(folder, int) and folder >= 0 and not os.path.isabs(name):
         name = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), name)
-    if os.path.abspath(name).startswith(_DEVICES):
+    if os.path.abspath(name) in _STANDARD:
         return None
-    name = os.path.realpath(name)
-    if name.startswith(_DEVICES) or _is_byte_code(name):
+    name = os.path.realpath(name)  # which leads out of /proc/self/cwd and of a file that is open
+    if name in _DEVICES or name.startswith(("/dev/pts/", f"/proc/{os.getpid()}/")) or _is_byte_code(name):
         return None
     if any(name == each or name.startswith(each + os.sep) for each in _state.temporary):
         return None
@@ -255,6 +274,15 @@ def _connected(_: MirrorContext, its: socket.socket, address: Any) -> _Way | Non
     if name.startswith(_LOG_SOCKETS) or _called_by(_STARTING):
         return None
     return _Way(SOCKET, f"socket {name}")
+
+
+def _bound(_: MirrorContext, its: socket.socket, address: Any) -> _Way | None:
+    named = isinstance(address, str | bytes) and bool(address) and address[0] not in (0, "\0")
+    return _file(address) if named else None
+
+
+def _started_bare(_: MirrorContext, program: Any, arguments: Any) -> _Way | None:
+    return None if _called_by(_SPAWNING) else _started(_, program, arguments)
 
 
 def _started(_: MirrorContext, program: Any, arguments: Any = None, *more: Any) -> _Way | None:
@@ -335,6 +363,7 @@ _WATCHED: Final[dict[str, Callable[..., _Way | None]]] = {
     "os.chown": _changed, "os.utime": _changed, "os.truncate": _truncated,
     "os.setxattr": _attributed, "os.removexattr": _attributed,
     "os.rename": _renamed, "os.link": _made, "os.symlink": _made,
+    "socket.bind": _bound, MADE: _attributed_in, SIGNALLED: _killed, FORKED: _started_bare,
     "socket.connect": _connected, "socket.sendto": _connected, "socket.sendmsg": _connected,
     "subprocess.Popen": _started, "os.system": _started, "os.exec": _started, "os.posix_spawn": _started,
     "os.spawn": lambda context, mode, *more: _started(context, *more), "pty.spawn": _spawned_in_terminal,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import _posixsubprocess
 import asyncio
 import io
 import logging
 import os
+import posix
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -102,6 +105,29 @@ def opens(name: str) -> Callable[[Path], Any]:
     return lambda folder: sqlite3.connect(name.format(folder), uri=True)
 
 
+def opened_in(folder: Path) -> None:
+    at = os.open(folder, os.O_RDONLY)
+    try:
+        os.open("a", os.O_WRONLY | os.O_TRUNC, dir_fd=at)
+    finally:
+        os.close(at)
+
+
+def opened_again(folder: Path) -> None:
+    with open(folder / "a") as file:
+        Path(f"/proc/self/fd/{file.fileno()}").write_text("x")
+
+
+def bound(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as its:
+        its.bind(str(folder / "s"))
+
+
+def forked_bare(_: Path) -> None:
+    arguments = [[b"true"], [b"/bin/true"], True, (), None, None, -1, -1, -1, -1, -1, -1, *os.pipe()]
+    _posixsubprocess.fork_exec(*arguments, True, False, -1, None, None, None, -1, None, False)
+
+
 WAYS: list[tuple[str, str, Callable[[Path], Any]]] = [
     ("file.write", "file {}/a", lambda folder: (folder / "a").write_text("x")),
     ("file.write", "file {}/a", lambda folder: io.open(folder / "a", "r+")),  # noqa: SIM115, UP020
@@ -132,6 +158,14 @@ WAYS: list[tuple[str, str, Callable[[Path], Any]]] = [
     ("process.start", "process date > /dev/null", lambda _: os.system("date > /dev/null")),
     ("process.start", "process /bin/true", lambda _: os.posix_spawn("/bin/true", ["true"], {})),
     ("process.kill", "process 1", lambda _: os.kill(1, 15)),
+    ("process.start", "process /bin/true", forked_bare),
+    ("file.write", "file {}/a", opened_in),
+    ("file.write", "file {}/a", opened_again),
+    ("file.write", "file {}/a", lambda folder: Path(f"/proc/self/root{folder}/a").write_text("x")),
+    ("file.write", "file {}/a", lambda folder: Path(f"/dev/fd/../root{folder}/a").write_text("x")),
+    ("file.write", "file {}/p", lambda folder: os.mkfifo(folder / "p")),
+    ("file.write", "file {}/p", lambda folder: os.mknod(folder / "p")),
+    ("file.write", "file {}/s", bound),
 ]
 every_way = pytest.mark.parametrize(("kind", "target", "go"), WAYS)
 
@@ -271,6 +305,54 @@ def test_a_database_that_is_opened_past_the_guard_of_sqlite3_is_stopped() -> Non
     with entered(context_for()), pytest.raises(UnguardedError, match=r"past sqlite3\.connect"):
         sqlite3.Connection(":memory:")
     sqlite3.Connection(":memory:").close()
+
+
+def test_a_signal_by_pidfd_is_stopped_like_any_other() -> None:
+    with subprocess.Popen(["/bin/sleep", "60"]) as child:
+        descriptor = os.pidfd_open(child.pid)
+        with entered(context_for()) as context, pytest.raises(UnguardedError):
+            signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        assert ledger_of(context) == [("process.kill", f"process {child.pid}", Outcome.BLOCKED)]
+        assert child.poll() is None
+        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        assert child.wait(20) == -signal.SIGTERM
+        os.close(descriptor)
+
+
+def test_in_which_folder_a_file_is_opened_decides_and_where_it_is_not_told_it_is_stopped(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "temporary").mkdir()
+    monkeypatch.setattr(unguarded._state, "temporary", (str(folder / "temporary"),))
+    monkeypatch.chdir(folder / "temporary")
+    at = os.open(folder, os.O_RDONLY)
+    with entered(context_for()) as context:
+        os.close(os.open("a", os.O_CREAT | os.O_WRONLY))
+        (folder / "temporary" / "b").touch()
+        Path("c").write_text("x")
+        assert ledger_of(context) == []
+        with pytest.raises(UnguardedError):
+            os.open("a", os.O_CREAT | os.O_WRONLY, dir_fd=at)
+        with pytest.raises(UnguardedError, match="not told"):
+            posix.open("a", os.O_CREAT | os.O_WRONLY, dir_fd=at)
+    os.close(at)
+    assert sorted(os.listdir(folder)) == ["temporary"]
+    assert sorted(os.listdir(folder / "temporary")) == ["a", "b", "c"]
+
+
+def test_standard_streams_pass_and_so_do_own_processes_and_sockets_without_a_name(folder: Path) -> None:
+    with entered(context_for()) as context:
+        for name in ("/dev/stdout", "/dev/fd/2", "/proc/self/fd/1"):
+            open(name, "a").close()
+        with socket.socket(socket.AF_UNIX) as its:
+            its.bind("\0test of names")
+        with socket.socket() as its:
+            its.bind(("127.0.0.1", 0))
+        own = os.pidfd_open(os.getpid())
+        signal.pidfd_send_signal(own, 0)
+        os.close(own)
+        Path("/proc/self/comm").write_text("python")
+    assert ledger_of(context) == []
 
 
 def test_a_log_file_is_written_and_rolled_over(folder: Path) -> None:

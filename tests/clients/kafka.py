@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import aiokafka
+import aiokafka.admin
 import confluent_kafka
+from aiokafka.admin import AIOKafkaAdminClient
 from confluent_kafka import Consumer, Producer, TopicPartition  # names from before any guard
 from confluent_kafka.admin import AdminClient, NewTopic
 from confluent_kafka.aio import AIOProducer
@@ -80,6 +83,40 @@ class KafkaPeer:
         self._server.stop()
 
 
+class MockedKafkaPeer:
+    """A cluster inside librdkafka; tells how many messages a topic holds, and how far a group has read."""
+
+    about = "the cluster that librdkafka 2.16 mocks (PyPI confluent-kafka)"
+
+    def __init__(self) -> None:
+        with own_traffic():
+            self._cluster = Producer({"bootstrap.servers": "", "test.mock.num.brokers": 1, "log_level": 0})
+            broker = self._cluster.list_topics(timeout=30).brokers[1]
+            self.servers = f"{broker.host}:{broker.port}"
+            for number in range(100):
+                self._cluster.produce(TOPIC, str(number), partition=0)
+            self._cluster.flush(30)
+            self._consumer = Consumer({"bootstrap.servers": self.servers, "group.id": GROUP})
+        self._numbers = itertools.count()
+
+    def look(self) -> Any:
+        """How many messages each partition holds, and how far the group has read."""
+        with own_traffic():
+            partitions = self._consumer.list_topics(TOPIC, timeout=20).topics[TOPIC].partitions
+            places = [TopicPartition(TOPIC, each) for each in sorted(partitions)]
+            held = [self._consumer.get_watermark_offsets(each, timeout=20)[1] for each in places]
+            return held, [each.offset for each in self._consumer.committed(places, timeout=20)]
+
+    def another(self) -> int:
+        """A number that was not given before."""
+        return next(self._numbers)
+
+    def stop(self) -> None:
+        with own_traffic():
+            self._consumer.close()
+        del self._cluster
+
+
 @asynccontextmanager
 async def _aio_producer(peer: KafkaPeer) -> Any:
     async with aiokafka.AIOKafkaProducer(bootstrap_servers=peer.servers) as producer:
@@ -114,6 +151,78 @@ async def _send_batch(producer: Any, peer: KafkaPeer) -> None:
 
 async def _partitions(producer: Any, peer: KafkaPeer) -> None:
     assert await producer.partitions_for(TOPIC) == {0}
+
+
+@asynccontextmanager
+async def _aio_transactional(peer: MockedKafkaPeer) -> Any:
+    producer = aiokafka.AIOKafkaProducer(
+        bootstrap_servers=peer.servers, transactional_id=f"t{peer.another()}"
+    )
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+@asynccontextmanager
+async def _aio_admin(peer: KafkaPeer) -> Any:
+    admin = AIOKafkaAdminClient(bootstrap_servers=peer.servers)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+@asynccontextmanager
+async def _aio_consumer(peer: Any) -> Any:
+    consumer = aiokafka.AIOKafkaConsumer(
+        TOPIC, bootstrap_servers=peer.servers, group_id=GROUP, auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )  # fmt: skip
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+@asynccontextmanager
+async def _aio_committer(peer: KafkaPeer) -> Any:
+    consumer = aiokafka.AIOKafkaConsumer(bootstrap_servers=peer.servers, group_id=GROUP)
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def _aio_transact(producer: Any, peer: MockedKafkaPeer) -> None:
+    await producer.start()
+    async with producer.transaction():
+        assert (await producer.send_and_wait(TOPIC, b"10.01")).topic == TOPIC
+
+
+async def _aio_create_topic(admin: Any, peer: KafkaPeer) -> None:
+    name = f"t-{uuid.uuid4().hex}"
+    created = await admin.create_topics([aiokafka.admin.NewTopic(name, 1, 1)])
+    assert [error[:2] for error in created.topic_errors] == [(name, 0)]
+
+
+async def _aio_list_topics(admin: Any, peer: KafkaPeer) -> None:
+    assert TOPIC in await admin.list_topics()
+
+
+async def _aio_take(consumer: Any, peer: MockedKafkaPeer) -> None:
+    await consumer.start()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(consumer.getone(), 2)
+    await consumer.commit()
+
+
+async def _aio_commit(consumer: Any, peer: KafkaPeer) -> None:
+    await consumer.start()
+    place = aiokafka.TopicPartition(TOPIC, 0)
+    consumer.assign([place])
+    await consumer.commit({place: peer.another()})
 
 
 @contextmanager
@@ -224,16 +333,25 @@ def _commit(consumer: Any, peer: KafkaPeer) -> None:
 
 
 SENT = ("queue.publish",)
-PEERS = {"kafka": KafkaPeer}
+TAKEN = ("queue.consume",)
+PEERS = {"kafka": KafkaPeer, "kafka_mocked": MockedKafkaPeer}
 CLIENTS = [
     Client(name="aiokafka", guard="aiokafka", peer="kafka", cases=(
         Case(name="send", client=_aio_producer, write=_send, read=_partitions, kinds=SENT),
         Case(name="send_and_wait", client=_aio_producer, write=_send_and_wait, kinds=SENT),
         Case(name="send_and_wait, acks=0", client=_unheard, write=_send_unheard, kinds=SENT),
         Case(name="send_batch", client=_aio_producer, write=_send_batch, kinds=SENT),
-    ), not_covered="AIOKafkaAdminClient's writes, which are refused, not answered; a topic that the broker "
-       "makes because a client asks for it; `stop` of a consumer that joined its group before the request; "
-       "transactions and groups are held back, but were not tried against the broker here"),
+        Case(name="create_topics", client=_aio_admin, write=_aio_create_topic, read=_aio_list_topics,
+             kinds=("kafka.create_topics",)),
+        Case(name="commit", client=_aio_committer, write=_aio_commit, kinds=TAKEN * 2),
+    ), not_covered="a topic that the broker makes because a client asks for it; `stop` of a consumer that "
+       "joined its group before the request"),
+    Client(name="aiokafka", guard="aiokafka", peer="kafka_mocked", cases=(
+        Case(name="transaction", client=_aio_transactional, write=_aio_transact, kinds=(
+            "queue.transaction.start", "queue.transaction.begin", *SENT, "queue.transaction.commit",
+        )),
+        Case(name="getone, commit", client=_aio_consumer, write=_aio_take, kinds=TAKEN * 3),
+    )),
     Client(name="confluent-kafka", guard="confluent_kafka", peer="kafka", cases=(
         Case(name="produce", client=_producer, write=_produce, read=_list_topics, kinds=SENT),
         Case(name="produce, poll", client=_producer, write=_produce_and_poll, kinds=SENT),
@@ -245,7 +363,7 @@ CLIENTS = [
         )),
         Case(name="create_topics", client=_admin, write=_create_topic, read=_list_topics,
              kinds=("kafka.create_topics",)),
-        Case(name="commit", client=_consumer, write=_commit, read=_list_topics, kinds=("queue.consume",)),
+        Case(name="commit", client=_consumer, write=_commit, read=_list_topics, kinds=TAKEN),
     ), not_covered="the default delivery callback, the group and the transactional id of what was made "
        "before the guards, or by a name imported before them, are not known: the callback is not called, and "
        "a consumer assigned by hand finds no message; a topic that the broker makes because a client asks "

@@ -14,24 +14,19 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
+from inspect import iscoroutinefunction
 from typing import Any, Final
 
 from mirrorproof.context import connecting, is_mirrored
 from mirrorproof.guards import Guard
-from mirrorproof.guards.acting import Write, acting_async, refuse_unanswered
+from mirrorproof.guards.acting import Write, acting_async
+from mirrorproof.guards.aiokafka_admin import is_write, judge
 from mirrorproof.guards.kafka import ANY_PARTITION, given, sent, taken, transaction, wait_s
 
 __all__ = ["AiokafkaGuard"]
 
 _NO_OFFSET: Final = -1
 _UNSTARTED: Final = "_mirrorproof_unstarted"
-_ADMIN_WRITES: Final = (
-    "create_topics",
-    "delete_topics",
-    "create_partitions",
-    "alter_configs",
-    "delete_records",
-)
 
 
 class AiokafkaGuard(Guard):
@@ -43,7 +38,7 @@ class AiokafkaGuard(Guard):
     tested = ("0.14", "0.14")
     covers = (
         "AIOKafkaProducer send, send_and_wait, send_batch, transactions; AIOKafkaConsumer with a group: "
-        "start, getone, getmany, commit; AIOKafkaAdminClient's writes are refused"
+        "start, getone, getmany, commit; AIOKafkaAdminClient's writes"
     )
 
     def install(self) -> None:
@@ -64,8 +59,9 @@ class AiokafkaGuard(Guard):
         self.guard(AIOKafkaConsumer, "start", _joined, _connected)
         for name, stub in (("getone", _nothing), ("getmany", _none), ("commit", lambda *_: None)):
             self.wrap(AIOKafkaConsumer, name, partial(_after_start, acting_async(_taken, stub)))
-        for name in filter(partial(hasattr, AIOKafkaAdminClient), _ADMIN_WRITES):
-            self.wrap(AIOKafkaAdminClient, name, partial(_administered, name))
+        for name, method in list(vars(AIOKafkaAdminClient).items()):
+            if iscoroutinefunction(method) and is_write(name):
+                self.wrap(AIOKafkaAdminClient, name, judge(name))
 
 
 async def _connect(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
@@ -167,18 +163,3 @@ async def _nothing(consumer: Any, args: Any, kwargs: Any) -> Any:
 async def _none(consumer: Any, args: Any, kwargs: Any) -> Any:
     await asyncio.sleep(wait_s(kwargs.get("timeout_ms", 0) / 1000))
     return {}
-
-
-# -- topics
-
-
-def _administered(name: str, wrapped: Any, admin: Any, args: Any, kwargs: Any) -> Any:
-    refuse_unanswered(_manage(name, admin, args, kwargs))
-    return wrapped(*args, **kwargs)
-
-
-def _manage(name: str, admin: Any, args: Any, kwargs: Any) -> Write:
-    subject = next(iter((*args, *kwargs.values())), ())
-    several = subject if isinstance(subject, list | tuple | set | frozenset | dict) else (subject,)
-    names = ",".join(sorted(str(getattr(each, "name", getattr(each, "topic", each))) for each in several))
-    return Write(f"kafka.{name}", f"topic {names}", None)

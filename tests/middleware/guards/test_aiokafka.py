@@ -9,7 +9,9 @@ from typing import Any
 
 import aiokafka
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource
 from clients.kafka import TOPIC, KafkaPeer
 from clients.servers import Unavailable
 
@@ -97,16 +99,21 @@ def test_a_consumer_without_a_group_reads(peer: KafkaPeer) -> None:
     assert asyncio.run(main()) == b"read me"
 
 
-def test_topics_are_not_administered(peer: KafkaPeer) -> None:
+def test_topics_are_administered_nowhere_and_answered_in_the_protocols_own_types(peer: KafkaPeer) -> None:
     async def main() -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=peer.servers)
         await admin.start()
         try:
             assert TOPIC in await admin.list_topics()
-            for call in (lambda: admin.create_topics([NewTopic("new", 1, 1)]),
-                         lambda: admin.delete_topics([TOPIC])):  # fmt: skip
-                with pytest.raises(EffectRefusedError):
-                    await call()
+            where = TopicPartition(TOPIC, 0)
+            created = await admin.create_topics([NewTopic("new", 1, 1)])
+            assert created.topic_errors == [("new", 0, None)]
+            assert (await admin.delete_topics([TOPIC])).topic_error_codes == [(TOPIC, 0)]
+            parted = await admin.create_partitions({TOPIC: NewPartitions(9)})
+            assert parted.topic_errors == [(TOPIC, 0, None)]
+            (altered,) = await admin.alter_configs([ConfigResource("topic", TOPIC, {"retention.ms": "1"})])
+            assert altered.resources == [(0, None, 2, TOPIC)]
+            assert await admin.delete_records({where: RecordsToDelete(3)}) == {where: 3}
         finally:
             await admin.close()
 
@@ -114,7 +121,29 @@ def test_topics_are_not_administered(peer: KafkaPeer) -> None:
     with in_mode() as context:
         asyncio.run(main())
     assert peer.look() == before
-    assert [outcome for _, outcome in outcomes(context)] == [Outcome.BLOCKED] * 2
+    assert outcomes(context) == [
+        (f"kafka.{name}", Outcome.SUPPRESSED)
+        for name in ("create_topics", "delete_topics", "create_partitions", "alter_configs", "delete_records")
+    ]
+
+
+def test_a_write_of_the_administration_that_nothing_can_answer_is_refused(
+    peer: KafkaPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def elect_leaders(self: Any, topics: Any) -> None:
+        raise AssertionError("this was sent")
+
+    uninstall_guards("aiokafka")
+    monkeypatch.setattr(AIOKafkaAdminClient, "elect_leaders", elect_leaders, raising=False)
+    install_guards("aiokafka")
+
+    async def main() -> None:
+        await AIOKafkaAdminClient(bootstrap_servers=peer.servers).elect_leaders([TOPIC])  # type: ignore[attr-defined]
+
+    with in_mode() as context, pytest.raises(EffectRefusedError):
+        asyncio.run(main())
+    uninstall_guards("aiokafka")
+    assert outcomes(context) == [("kafka.elect_leaders", Outcome.BLOCKED)]
 
 
 def test_rules_allow_a_topic_or_answer_for_it(peer: KafkaPeer) -> None:

@@ -65,8 +65,6 @@ def page() -> str:
 
 
 GENERAL = """\
-- **py-amqp**: refused, not answered: the application gets an error, and
-  a live request's writes are not recorded.
 - **Everything else**: a client without a guard is stopped where it opens a socket, a file or a process
   (setting `unguarded`). What it does on a connection that was open before the request, or in C code that
   Python does not see, is not held back; a shadow's database role, AuthorizationPolicy and network are the

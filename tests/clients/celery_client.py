@@ -107,7 +107,7 @@ PUBLISH = ("queue.publish",)
 CLIENTS = [
     Client(
         name="kombu", guard="kombu", peer="rabbitmq",
-        not_covered="acknowledging a message; py-amqp's channel used by itself, without kombu's objects",
+        not_covered="acknowledging a message",
         cases=(
             Case(name="Producer.publish", client=_connection, write=_produce, kinds=PUBLISH),
             Case(name="Producer.publish, with an exchange and a retry", client=_connection,

@@ -63,8 +63,6 @@ _LOG_SOCKETS: Final = ("/dev/log", "/run/systemd/journal/")
 _DNS: Final = 53
 # What a client's frames may go through on their way to a socket.
 _PASSED_THROUGH: Final = frozenset({"anyio", "sniffio", "aiohappyeyeballs", "wrapt", "mirrorproof"})
-# Packages that connect for a client of another name.
-_CONNECTS_FOR: Final = {"amqp": "kombu"}
 # What the standard library asks the machine for.
 _ASKING: Final = frozenset({"platform", "ctypes.util", "uuid"})
 # Talks to its own child; the guard `threads` judges the start.
@@ -185,8 +183,7 @@ def _caller() -> str:
 
 def _is_a_clients_own() -> bool:
     """Whether a guarded client connects: what it then sends, its guard judges."""
-    package = _caller().partition(".")[0]
-    return _CONNECTS_FOR.get(package, package) in guarded_packages()
+    return _caller().partition(".")[0] in guarded_packages()
 
 
 def _called_by(modules: frozenset[str]) -> bool:

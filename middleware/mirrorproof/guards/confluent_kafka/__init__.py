@@ -66,12 +66,13 @@ class ConfluentKafkaAioGuard(Guard):
     module = "confluent_kafka.aio.producer"
     distribution = "confluent-kafka"
     tested = ("2.12", "2.16")
-    covers = "AIOProducer and AsyncSerializingProducer: produce"
+    covers = "AIOProducer and AsyncSerializingProducer: produce, purge"
 
     def install(self) -> None:
         sends = import_module(f"{self.module}._kafka_batch_executor").ProducerBatchExecutor
         producer = import_module(self.module).AIOProducer
         self.guard(producer, "produce", asynchronous.described, asynchronous.told)
+        self.guard(producer, "purge", producers.purged, lambda *_: None)
         self.wrap(sends, "execute_batch", asynchronous.execute)
 
 

@@ -21,7 +21,7 @@ from mirrorproof.guards.confluent_kafka.messages import delivered
 from mirrorproof.guards.confluent_kafka.sealed import config_of
 from mirrorproof.guards.kafka import given, sent, taken, transaction
 
-__all__ = ["JUDGED", "Judged", "counted"]
+__all__ = ["JUDGED", "Judged", "counted", "purged"]
 
 _LOOK_AGAIN_S: Final = 0.05
 _UNREADY: Final = "_mirrorproof_unready"
@@ -153,7 +153,8 @@ def _offsets(producer: Any, args: Any, kwargs: Any) -> Write:
     return taken({topic for topic, *_ in told}, "a member of the transaction", told)
 
 
-def _purged(producer: Any, args: Any, kwargs: Any) -> Write:
+def purged(producer: Any, args: Any, kwargs: Any) -> Write:
+    """What `purge` would throw away: live messages among them."""
     return Write("queue.purge", "messages that wait to be sent")
 
 
@@ -206,7 +207,7 @@ JUDGED: Final[dict[str, Callable[..., Any]]] = {
     "commit_transaction": _step("commit"),
     "abort_transaction": _step("abort"),
     "send_offsets_to_transaction": acting(_offsets, lambda *_: None),
-    "purge": acting(_purged, lambda *_: None),
+    "purge": acting(purged, lambda *_: None),
     "poll": _poll,
     "flush": _told_first,
     "close": _told_first,

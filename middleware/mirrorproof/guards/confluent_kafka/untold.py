@@ -73,8 +73,10 @@ def tell(producer: Any) -> int:
     What a callback raises is raised to the request that sent the message, and logged to anybody else.
     """
     context = current()
-    if context is not None and context.in_request and not context.mirrored:
-        return 0
+    if (context is None and not _waiting) or (
+        context is not None and context.in_request and not context.mirrored
+    ):
+        return 0  # live work is not held up
     with _lock:
         told = 0 if context is None else int(context.resources.pop((_SILENT, id(producer)), 0))
     while (delivery := _next(producer, context)) is not None:

@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
@@ -178,8 +179,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                          "the application does not see its writes), snapshot (SQLite: on a copy of the file "
                          "in memory, up to 64 MiB, so v1 never waits for a lock; by SQLAlchemy's engines), "
                          "off (v2's own database: really written, "
-                         "in every mode; by SQLAlchemy's engines only, others stay at dry_run). The first "
-                         "that fits wins."),
+                         "in every mode). The first that fits wins."),
     ] = {}  # fmt: skip
     yield_poll_ms: Annotated[
         float, Meta(ge=0, le=1000, description="Milliseconds between two looks for live work in PostgreSQL "
@@ -218,6 +218,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __repr__(self) -> str:
         shown = (f"{name}={_shown(name, getattr(self, name))}" for name in self.__struct_fields__)
         return f"Settings({', '.join(shown)})"
+
+    def database_mode(self, url: str) -> DatabaseMode:
+        """How mirrored requests use the database of this URL."""
+        fits = (mode for pattern, mode in self.databases.items() if fnmatchcase(url, pattern))
+        return next(fits, DatabaseMode.DRY_RUN)
 
     @classmethod
     def load(cls, env: Mapping[str, str] | None = None, **flags: Any) -> Settings:

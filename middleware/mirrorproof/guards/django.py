@@ -20,6 +20,7 @@ from mirrorproof.exchange import Outcome
 from mirrorproof.failsafe import failsafe
 from mirrorproof.guards import Guard
 from mirrorproof.guards.direct.lending import borrower, is_shield, lend
+from mirrorproof.guards.direct.own import connects_to_own
 from mirrorproof.guards.sql.effects import finder_of
 from mirrorproof.guards.sql.leased import mark_observed
 from mirrorproof.guards.sql.statement import read
@@ -57,7 +58,12 @@ def _own_connection(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: 
 
     context = borrower() if isinstance(instance, ConnectionHandler) else None
     alias = args[0] if args else kwargs["alias"]
-    if context is None or not context.in_request or alias not in instance.settings:
+    if (
+        context is None
+        or not context.in_request
+        or alias not in instance.settings
+        or _is_own(context, instance.settings[alias])
+    ):
         return wrapped(*args, **kwargs)
     key = ("django", id(instance), alias, get_ident())
     connection = context.resources.get(key)
@@ -66,8 +72,17 @@ def _own_connection(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: 
     return connection
 
 
+def _is_own(context: MirrorContext, settings: dict[str, Any]) -> bool:
+    """Whether the database that an alias names is v2's own."""
+    kind = "sqlite" if settings["ENGINE"].endswith("sqlite3") else "postgresql"
+    given = {name.lower(): settings.get(name) or None for name in ("HOST", "PORT")}
+    options = settings.get("OPTIONS") or {}
+    return connects_to_own(context, kind, (), {"database": settings["NAME"], **given, **options})
+
+
 def _connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if borrower() is not None and instance.vendor not in _MADE_HARMLESS:
+    context = borrower()
+    if context is not None and instance.vendor not in _MADE_HARMLESS:
         raise EffectRefusedError(
             f"mirrorproof cannot make Django's {instance.vendor} backend harmless, so a mirrored request "
             f"gets no connection to it; it can for {' and '.join(_MADE_HARMLESS)}"

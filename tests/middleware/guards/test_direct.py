@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -13,6 +13,8 @@ import psycopg
 import psycopg2
 import psycopg2.extensions
 import psycopg2.extras
+import psycopg2.pool
+import psycopg_pool
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -21,6 +23,7 @@ from mirrorproof import Settings, current, install_guards, uninstall_guards
 from mirrorproof.context import MirrorContext, entered, set_process_context
 from mirrorproof.decision import Decision, Mode
 from mirrorproof.errors import EffectRefusedError, ReadOnlyError
+from mirrorproof.guards.direct.own import connects_to_own
 from mirrorproof.guards.direct.urls import url_for
 from mirrorproof.guards.sql import outside
 
@@ -462,4 +465,114 @@ def test_a_statement_may_be_passed_by_its_name(url: str) -> None:
         assert [effect.kind for effect in context.ledger] == ["sql.insert"] * 5
         with pytest.raises(TypeError):
             cursor.execute()
+    assert rows(url) == 0
+
+
+def _own_psycopg(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute(INSERT)
+
+
+def _own_psycopg_pool(url: str) -> None:
+    with psycopg_pool.ConnectionPool(url, min_size=1, open=True) as pool, pool.connection() as connection:
+        connection.execute(INSERT)
+
+
+def _own_psycopg_async(url: str) -> None:
+    async def main() -> None:
+        async with await psycopg.AsyncConnection.connect(url) as connection:
+            await connection.execute(INSERT)
+
+    asyncio.run(main())
+
+
+def _own_psycopg2(url: str) -> None:
+    with psycopg2.connect(url) as connection:
+        connection.cursor().execute(INSERT)
+
+
+def _own_psycopg2_pool(url: str) -> None:
+    pool = psycopg2.pool.SimpleConnectionPool(1, 1, url)
+    connection = pool.getconn()
+    connection.cursor().execute(INSERT)
+    connection.commit()
+    pool.putconn(connection)
+    pool.closeall()
+
+
+def _own_asyncpg(url: str) -> None:
+    async def main() -> None:
+        connection = await asyncpg.connect(url)
+        await connection.execute(INSERT)
+        await connection.close()
+
+    asyncio.run(main())
+
+
+def _own_asyncpg_pool(url: str) -> None:
+    async def main() -> None:
+        async with asyncpg.create_pool(url, min_size=1) as pool:
+            await pool.execute(INSERT)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("mode", [Mode.DRY_RUN, Mode.READ_ONLY])
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("write", [
+    _own_psycopg, _own_psycopg_pool, _own_psycopg_async, _own_psycopg2, _own_psycopg2_pool, _own_asyncpg,
+    _own_asyncpg_pool,
+])  # fmt: skip
+def test_a_database_of_v2s_own_is_written_by_its_driver_and_no_other_is(
+    url: str, write: Any, own: bool, mode: Mode
+) -> None:
+    pattern = url_for("postgresql.psycopg", (url,), {}) if own else "postgresql://elsewhere/*"
+    settings = Settings.load({}, databases={pattern: "off"})
+    with entered(MirrorContext(Decision(mode), settings=settings)) as context:
+        with suppress(*(() if own else (ReadOnlyError,))):
+            write(url)
+        context.end()
+    assert rows(url) == int(own)
+    assert bool(context.ledger.effects) is not own
+
+
+def test_a_connection_from_before_the_request_may_be_used_on_a_database_of_v2s_own(url: str) -> None:
+    settings = Settings.load({}, databases={url_for("postgresql.psycopg", (url,), {}): "off"})
+    first, second = psycopg.connect(url, autocommit=True), psycopg2.connect(url)
+    with entered(MirrorContext(Decision(Mode.DRY_RUN), settings=settings)):
+        first.execute(INSERT)
+        second.cursor().execute(INSERT)
+        second.commit()
+    first.close()
+    second.close()
+    assert rows(url) == 2
+
+
+@pytest.mark.parametrize(("args", "kwargs"), [
+    (("host=own dbname=shop hostaddr=10.0.0.7",), {}), (("service=prod",), {"host": "own"}),
+    (("postgresql://own/shop?hostaddr=10.0.0.7",), {}), ((), {"host": "own", "hostaddr": "10.0.0.7"}),
+    (({"host": "own", "service": "prod"},), {}),
+])  # fmt: skip
+def test_what_may_lead_to_another_server_is_no_database_of_v2s_own(args: Any, kwargs: Any) -> None:
+    settings = Settings.load({}, databases={"*": "off"})
+    context = MirrorContext(Decision(Mode.DRY_RUN), settings=settings)
+    assert not connects_to_own(context, "postgresql.psycopg", args, kwargs)
+    assert connects_to_own(context, "postgresql.psycopg", (), {"host": "own", "dbname": "shop"})
+
+
+def test_a_psycopg_block_commits_at_its_end_and_leaves_the_next_one_what_it_wrote(url: str) -> None:
+    async def main() -> None:
+        async with await psycopg.AsyncConnection.connect(url) as connection:
+            await connection.execute(INSERT)
+        with suppress(ZeroDivisionError):
+            async with await psycopg.AsyncConnection.connect(url) as connection:
+                await connection.execute(INSERT)
+                raise ZeroDivisionError
+        async with await psycopg.AsyncConnection.connect(url) as connection:
+            counted = await (await connection.execute("SELECT count(*) FROM strays")).fetchone()
+            assert counted == (1,)
+
+    with mirrored() as context:
+        asyncio.run(main())
+        assert [effect.outcome for effect in context.ledger] == ["suppressed"]
     assert rows(url) == 0

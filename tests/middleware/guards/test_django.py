@@ -14,6 +14,7 @@ from django.db import connections, transaction
 from mirrorproof import install_guards, uninstall_guards
 from mirrorproof.context import MirrorContext, entered
 from mirrorproof.decision import Decision, Mode
+from mirrorproof.settings import Settings
 
 
 @pytest.fixture(scope="module", params=[OnPostgres, OnSqlite])
@@ -72,3 +73,18 @@ def test_the_effects_of_both_sides_are_equal_whatever_keys_the_database_gave(
     serve(Mode.LIVE, lambda peer: peer.orders.create(note="between"), peer)
     assert len(mirrored) > 4
     assert serve(Mode.LIVE, application, peer) == mirrored
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_database_of_v2s_own_is_written_and_no_other_is(peer: Any, own: bool) -> None:
+    before = len(peer.look())
+    name = connections.settings[peer.alias]["NAME"]
+    databases = {f"*/{name}" if own else "*/elsewhere": "off"}
+    context = MirrorContext(Decision(Mode.DRY_RUN), settings=Settings.load({}, databases=databases))
+    with entered(context):
+        peer.orders.create(note="own")
+        with connections[peer.alias].cursor() as cursor:
+            cursor.execute("INSERT INTO orders (note) VALUES ('own, too')")
+    context.end()
+    assert len(peer.look()) - before == (2 if own else 0)
+    assert bool(context.ledger.effects) is not own

@@ -16,10 +16,12 @@ from mirrorproof.guards.direct.lending import (
     refuse_stray,
 )
 from mirrorproof.guards.direct.observing import Observed
+from mirrorproof.guards.direct.own import connects_to_own, noted
 from mirrorproof.guards.sql.effects import spread_parameters
 
 __all__ = ["AsyncpgGuard"]
 
+_DIALECT = "postgresql.asyncpg"
 _PUBLIC = (
     "execute", "executemany", "fetch", "fetchmany", "fetchrow", "fetchval",
     "copy_records_to_table", "copy_to_table",
@@ -71,20 +73,17 @@ _observed = Observed(
 async def _connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     context = borrower()
     if context is None:
-        return await wrapped(*args, **kwargs)
-    return await lend_async(context, "postgresql.asyncpg", wrapped, args, kwargs)
+        return noted(await wrapped(*args, **kwargs), _DIALECT, args, kwargs)
+    return await lend_async(context, _DIALECT, wrapped, args, kwargs)
 
 
 async def _acquire(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     from asyncpg import connection
 
-    context = borrower()
-    if context is None:
+    context, target = borrower(), (tuple(instance._connect_args), instance._connect_kwargs)
+    if context is None or connects_to_own(context, _DIALECT, *target):
         return await wrapped(*args, **kwargs)
-    connect = connection.connect
-    shield = await lend_async(
-        context, "postgresql.asyncpg", connect, tuple(instance._connect_args), instance._connect_kwargs
-    )
+    shield = await lend_async(context, _DIALECT, connection.connect, *target)
     if instance._init is not None:
         await instance._init(shield)
     if instance._setup is not None:

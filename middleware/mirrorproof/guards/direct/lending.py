@@ -3,7 +3,8 @@
 Theory of operation. A mirrored request that asks a driver, or its pool, for a connection gets a shield;
 equal arguments of `connect` share one lease for each request, so that it sees its own writes. A connection
 that was opened before the request, or by a way that is not wrapped, is *stray*: what runs on it would last,
-so it is refused. Leases' own connections are known by a set of weak references.
+so it is refused. Leases' own connections are known by a set of weak references. A database of v2's own
+(`guards.direct.own`) is connected to as ever.
 
 Knows SQLAlchemy's dialects of the drivers. Must not know any driver's interface.
 """
@@ -19,6 +20,7 @@ from typing import Any, Final
 from mirrorproof.context import Action, MirrorContext, admitted, current
 from mirrorproof.errors import EffectRefusedError
 from mirrorproof.exchange import Outcome
+from mirrorproof.guards.direct.own import connects_to_own, is_to_own, noted
 from mirrorproof.guards.direct.urls import url_for
 from mirrorproof.guards.sql.leased import is_leased
 from mirrorproof.ledger import digest_of
@@ -53,6 +55,9 @@ def lend(context: MirrorContext, dialect: str, connect: Callable[..., Any], args
 
     Raises `EffectRefusedError` where no lease can be made, `LateEffectError` after the request.
     """
+    if connects_to_own(context, dialect, args, kwargs):
+        with admitted():
+            return noted(connect(*args, **kwargs), dialect, args, kwargs)
     if find_spec("sqlalchemy") is None:
         raise EffectRefusedError(
             f"mirrorproof needs SQLAlchemy to make a connection by {dialect} harmless; "
@@ -69,6 +74,9 @@ async def lend_async(
     context: MirrorContext, dialect: str, connect: Callable[..., Any], args: Any, kwargs: Any
 ) -> Any:
     """The same for a driver of asyncio: its own connection behind a shield."""
+    if connects_to_own(context, dialect, args, kwargs):
+        with admitted():
+            return noted(await connect(*args, **kwargs), dialect, args, kwargs)
     if find_spec("sqlalchemy") is None:
         lend(context, dialect, connect, args, kwargs)
     from sqlalchemy.util.concurrency import greenlet_spawn
@@ -99,7 +107,7 @@ def is_shield(connection: Any) -> bool:
 def refuse_stray(connection: Any, what: str) -> None:
     """Raise `EffectRefusedError` where a mirrored request uses a connection that is no lease's."""
     context = borrower()
-    if context is None or is_leased(connection):
+    if context is None or is_leased(connection) or is_to_own(context, connection):
         return
     summary = f"{what[:200]} on a connection from outside the request"
     context.record(_CONNECTION, "postgresql", summary, digest_of(_CONNECTION, "", summary), Outcome.BLOCKED)

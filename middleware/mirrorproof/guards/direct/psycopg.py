@@ -21,11 +21,13 @@ from mirrorproof.guards.direct.lending import (
     refuse_stray,
 )
 from mirrorproof.guards.direct.observing import Observed, kept_rows
+from mirrorproof.guards.direct.own import connects_to_own, noted
 from mirrorproof.guards.housekeeping import unmarked
 from mirrorproof.guards.sql.effects import first_parameters
 
 __all__ = ["PsycopgGuard", "PsycopgPoolGuard"]
 
+_DIALECT = "postgresql.psycopg"
 _RUNS = ("execute", "executemany", "copy", "stream")
 
 
@@ -91,15 +93,15 @@ class PsycopgPoolGuard(Guard):
 def _connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     context = borrower()
     if context is None:
-        return wrapped(*args, **kwargs)
-    return lend(context, "postgresql.psycopg", wrapped, args, kwargs)
+        return noted(wrapped(*args, **kwargs), _DIALECT, args, kwargs)
+    return lend(context, _DIALECT, wrapped, args, kwargs)
 
 
 async def _connect_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     context = borrower()
     if context is None:
-        return await wrapped(*args, **kwargs)
-    return await lend_async(context, "postgresql.psycopg_async", wrapped, args, kwargs)
+        return noted(await wrapped(*args, **kwargs), _DIALECT, args, kwargs)
+    return await lend_async(context, f"{_DIALECT}_async", wrapped, args, kwargs)
 
 
 def _commit(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -209,21 +211,19 @@ _ASYNC = {
 
 def _pool_getconn(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     context = borrower()
-    if context is None:
+    if context is None or connects_to_own(context, _DIALECT, *_arguments(instance)):
         return wrapped(*args, **kwargs)
-    return lend(
-        context, "postgresql.psycopg", sys.modules["psycopg"].Connection.connect, *_arguments(instance)
-    )
+    return lend(context, _DIALECT, sys.modules["psycopg"].Connection.connect, *_arguments(instance))
 
 
 async def _pool_getconn_async(
     wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     context = borrower()
-    if context is None:
+    if context is None or connects_to_own(context, _DIALECT, *_arguments(instance)):
         return await wrapped(*args, **kwargs)
     connect = sys.modules["psycopg"].AsyncConnection.connect
-    return await lend_async(context, "postgresql.psycopg_async", connect, *_arguments(instance))
+    return await lend_async(context, f"{_DIALECT}_async", connect, *_arguments(instance))
 
 
 def _pool_putconn(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -14,11 +14,13 @@ from typing import Any
 from mirrorproof.guards import Guard
 from mirrorproof.guards.direct.lending import borrower, connect_really, is_shield, lend, refuse_stray
 from mirrorproof.guards.direct.observing import Observed, kept_rows
+from mirrorproof.guards.direct.own import connects_to_own, noted
 from mirrorproof.guards.sql.effects import first_parameters
 from mirrorproof.guards.sql.statement import Statement
 
 __all__ = ["Psycopg2Guard"]
 
+_DIALECT = "postgresql.psycopg2"
 _RUNS = ("execute", "executemany", "callproc", "copy_expert", "copy_from", "copy_to")
 
 
@@ -33,12 +35,14 @@ class Psycopg2Guard(Guard):
 
     def install(self) -> None:
         import psycopg2
-        from psycopg2.pool import AbstractConnectionPool
+        from psycopg2.pool import AbstractConnectionPool, SimpleConnectionPool
 
         self.wrap(psycopg2, "_connect", _connect)  # which every `connect` calls, however it was imported
         self.wrap(AbstractConnectionPool, "_connect", connect_really)
         self.wrap(AbstractConnectionPool, "_getconn", _pool_getconn)
         self.wrap(AbstractConnectionPool, "_putconn", _pool_putconn)
+        self.wrap(SimpleConnectionPool, "getconn", _pool_getconn)  # these are the same under other names
+        self.wrap(SimpleConnectionPool, "putconn", _pool_putconn)
 
     def uninstall(self) -> None:
         super().uninstall()
@@ -61,11 +65,9 @@ def _connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[st
         return wrapped(*args[:1], connection_factory=watched, **_cursor_factory(args), **kwargs)
 
     context = borrower()
-    return (
-        connect(*args, **kwargs)
-        if context is None
-        else lend(context, "postgresql.psycopg2", connect, args, kwargs)
-    )
+    if context is None:
+        return noted(connect(*args, **kwargs), _DIALECT, args, kwargs)
+    return lend(context, _DIALECT, connect, args, kwargs)
 
 
 def _cursor_factory(args: tuple[Any, ...]) -> dict[str, Any]:
@@ -157,9 +159,9 @@ def _pool_getconn(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: di
     import psycopg2
 
     context = borrower()
-    if context is None:
+    if context is None or connects_to_own(context, _DIALECT, instance._args, instance._kwargs):
         return wrapped(*args, **kwargs)
-    return lend(context, "postgresql.psycopg2", psycopg2.connect, instance._args, instance._kwargs)
+    return lend(context, _DIALECT, psycopg2.connect, instance._args, instance._kwargs)
 
 
 def _pool_putconn(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -44,5 +44,5 @@ def _in_text(text: str) -> dict[str, Any]:
     options = {name: values[-1] for name, values in parse_qs(url.query).items()}
     found = {"host": unquote(host), "port": port, "database": unquote(url.path.lstrip("/"))}
     return {name: value for name, value in found.items() if value} | {
-        name: options[name] for name in ("host", "port", "dbname") if name in options
+        name: options[name] for name in ("host", "port", "dbname", "database") if name in options
     }

@@ -18,7 +18,7 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 from mirrorproof.errors import EffectRefusedError
 from mirrorproof.guards.sql.awaiting import Block, Later, Rows
 from mirrorproof.guards.sql.checkout import Checkout
-from mirrorproof.guards.sql.drivers import Aiosqlite, Asyncpg, await_here
+from mirrorproof.guards.sql.drivers import Aiosqlite, Asyncpg, PsycopgAsync, await_here
 from mirrorproof.guards.sql.effects import Finder, first_parameters, operation_first, spread_parameters
 from mirrorproof.guards.sql.proxy import Proxy
 from mirrorproof.guards.sql.shield import ShieldConnection
@@ -188,6 +188,11 @@ class DriverShield(Statements):
     async def close(self, *_: Any, **__: Any) -> None:
         """End the checkout; in a request the lease keeps its connection."""
         await greenlet_spawn(self._leave)
+
+    async def __aexit__(self, *error: object) -> None:
+        if isinstance(self._checkout.lease.driver, PsycopgAsync):
+            await (self.rollback() if any(error) else self.commit())
+        await self.close()
 
     async def prepare(self, query: str, *args: Any, **kwargs: Any) -> Any:
         """asyncpg's. It takes nothing that steers transactions, since the server has it for later."""

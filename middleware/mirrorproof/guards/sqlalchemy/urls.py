@@ -9,7 +9,6 @@ Knows URLs and the setting. Must not know pools or leases.
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -49,10 +48,7 @@ def treatment_of(context: MirrorContext, dialect: Any) -> DatabaseMode:
     """How the database behind a dialect is to be used."""
     databases = context.settings.databases
     url = _urls.get(dialect) if databases else None
-    if url is None:
-        return DatabaseMode.DRY_RUN
-    fits = (mode for pattern, mode in databases.items() if fnmatchcase(url, pattern))
-    return next(fits, DatabaseMode.DRY_RUN)
+    return DatabaseMode.DRY_RUN if url is None else context.settings.database_mode(url)
 
 
 def is_off(context: MirrorContext, engine: Engine) -> bool:

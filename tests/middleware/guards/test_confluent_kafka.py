@@ -135,6 +135,32 @@ def test_the_methods_are_the_clients_own_again_once_the_guard_is_out() -> None:
     assert type(EarlyProducer.produce).__name__ == "method_descriptor"
 
 
+HARMLESS = {
+    "Producer": {"cluster_id", "list_topics", "set_sasl_credentials"},
+    "Consumer": {
+        "assignment", "close", "cluster_id", "committed", "consumer_group_metadata", "get_watermark_offsets",
+        "list_topics", "memberid", "offsets_for_times", "pause", "position", "resume", "seek",
+        "set_sasl_credentials",
+    },
+    "ShareConsumer": {
+        "close", "set_acknowledgement_commit_callback", "set_sasl_credentials", "subscription",
+    },
+    "_AdminClientImpl": {
+        "cluster_id", "describe_acls", "describe_cluster", "describe_configs", "describe_consumer_groups",
+        "describe_topics", "describe_user_scram_credentials", "list_consumer_group_offsets",
+        "list_consumer_groups", "list_groups", "list_offsets", "list_topics", "poll", "set_sasl_credentials",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_each_method_of_the_client_is_judged_or_known_to_change_nothing(name: str) -> None:
+    kind = getattr(confluent_kafka.cimpl, name)
+    own = {each for each in vars(kind) if not each.startswith("_")}
+    judged = {each for each in own if type(vars(kind)[each]).__name__ == "function"}
+    assert own - judged == HARMLESS[name]
+
+
 # -- who is told of a delivery
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,7 @@ import redis.asyncio
 from clients.redis_client import RedisPeer
 
 from mirrorproof import install_guards, uninstall_guards
-from mirrorproof.context import MirrorContext, entered
+from mirrorproof.context import MirrorContext, entered, set_process_context
 from mirrorproof.decision import Decision, Mode
 from mirrorproof.settings import Settings
 
@@ -187,6 +188,24 @@ def test_counters_of_several_threads_lose_nothing(client: redis.Redis) -> None:
         for each in threads:
             each.join()
         assert client.get("stock") == b"210"
+
+
+async def test_counters_of_several_tasks_lose_nothing(peer: RedisPeer, client: redis.Redis) -> None:
+    client.set("stock", "10")
+    async with redis.asyncio.Redis(**peer.kwargs, db=1) as other:
+        with mirrored(client):
+            counts = await asyncio.gather(*(other.incr("stock") for _ in range(20)))
+    assert sorted(counts) == list(range(11, 31))
+
+
+def test_outside_requests_a_shadow_process_remembers_nothing(client: redis.Redis) -> None:
+    set_process_context(Settings.load(env={}, role="shadow"))
+    try:
+        assert client.set("order", "1") is True
+        assert client.get("order") is None
+    finally:
+        set_process_context(None)
+    assert client.get("order") is None
 
 
 def test_the_client_s_own_lock_is_free_unless_the_request_holds_it(client: redis.Redis) -> None:

@@ -218,8 +218,9 @@ def _case(name: str, write: Any, *kinds: str, **more: Any) -> Case:
 NOT_COVERED = (
     "MariaDB only (MySQL's own server is refused). Schema changes, `XA`, `LOAD DATA`, `LOCK TABLES`, "
     "`GET_LOCK`, `PREPARE` and several statements in one text are refused, as are writes to tables of other "
-    "engines than InnoDB, and procedures that mention such. What triggers and functions do that the "
-    "connecting user has no right to read is not known; sequences and AUTO_INCREMENT advance"
+    "engines than InnoDB, and procedures that mention such. Where there are such tables, a user "
+    "without the privilege TRIGGER may not write at all. What a function in a library (UDF) does is not "
+    "known; sequences and AUTO_INCREMENT advance"
 )
 CLIENTS = [
     Client(name="pymysql", guard="sqlalchemy", peer="mariadb", cases=(

@@ -260,7 +260,7 @@ def outcome(step: Callable[[], Any]) -> Any:
         return type(error)
 
 
-@pytest.fixture(params=["sqlite", "psycopg"])
+@pytest.fixture(params=["sqlite", "psycopg", "pymysql"])
 def engines(request: Any, tmp_path: Path) -> Iterator[tuple[sa.Engine, sa.Engine]]:
     made = [make_engine(request, tmp_path, name) for name in ("plain", "mirrored")]
     for engine in made:
@@ -276,6 +276,12 @@ def engines(request: Any, tmp_path: Path) -> Iterator[tuple[sa.Engine, sa.Engine
 def make_engine(request: Any, tmp_path: Path, name: str) -> sa.Engine:
     if request.param == "sqlite":
         return sa.create_engine(f"sqlite:///{tmp_path / name}.db")
+    if request.param == "pymysql":
+        peer = request.getfixturevalue("mariadb")
+        peer.ask(f"CREATE OR REPLACE DATABASE fuzz_{name}")
+        zero_is_a_key = "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO'"
+        url = peer.url().replace("/shop", f"/fuzz_{name}")
+        return sa.create_engine(url, connect_args={"init_command": zero_is_a_key})
     base = request.getfixturevalue("postgres_url").replace("postgresql:", "postgresql+psycopg:")
     with sa.create_engine(base).begin() as connection:
         connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS fuzz_{name}"))
@@ -297,6 +303,7 @@ def test_any_sequence_on_a_lease_behaves_as_the_database_does_and_leaves_nothing
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lease that stands idle is ended by the server: not here, however slow the machine is."""
     monkeypatch.setattr("mirrorproof.guards.sql.fuse.IDLE_LIMIT_S", 60.0)
+    monkeypatch.setattr("mirrorproof.guards.sql.mariadb_fuse.IDLE_LIMIT_S", 60)
 
 
 @pytest.fixture(params=["aiosqlite", "asyncpg", "psycopg"])

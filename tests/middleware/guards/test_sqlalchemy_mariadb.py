@@ -307,6 +307,38 @@ def test_read_only_the_server_itself_refuses_writes(engine, peer):
     assert look(peer) == before
 
 
+@pytest.mark.parametrize("privileges", ["INSERT, SELECT", "INSERT, SELECT, TRIGGER"])
+def test_a_user_who_may_not_see_triggers_may_not_write(peer, privileges):
+    peer.ask("CREATE OR REPLACE USER 'crud'@'%'")
+    peer.ask(f"GRANT {privileges} ON shop.* TO 'crud'@'%'")
+    lasting._kept.clear()
+    engine = sa.create_engine(peer.url().replace("root@", "crud@"))
+    with entered(mirrored()) as context, engine.connect() as connection:
+        assert "there" in notes(connection)
+        if "TRIGGER" in privileges:
+            connection.exec_driver_sql(INSERT)
+        else:
+            with pytest.raises(EffectRefusedError, match="GRANT TRIGGER"):
+                connection.exec_driver_sql(INSERT)
+        context.end()
+    engine.dispose()
+
+
+def test_a_procedure_is_called_by_its_name(engine, peer):
+    before = look(peer)
+    with entered(mirrored()) as context, engine.connect() as connection:
+        connection.connection.cursor().callproc("place_order")
+        with pytest.raises(EffectRefusedError, match="by_text"):
+            connection.connection.cursor().callproc("by_text")
+        assert "by call" in notes(connection)
+        connection.commit()
+        context.end()
+    assert [(effect.kind, effect.outcome) for effect in context.ledger] == [
+        ("sql.call", "blocked"), ("sql.call", "suppressed")
+    ]  # fmt: skip
+    assert look(peer) == before
+
+
 def test_a_server_that_is_not_mariadb_gets_no_lease(engine, monkeypatch):
     monkeypatch.setattr(lease, "ABOUT", mariadb_fuse.ABOUT.replace("VERSION()", "'8.4.2'"))
     with entered(mirrored()) as context:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 import sqlalchemy as sa
@@ -72,6 +73,31 @@ async def test_v1_gets_through_beside_an_async_engine(mariadb, v1):
     await engine.dispose()
 
 
+async def test_a_statement_that_is_cancelled_does_not_go_on_in_the_server(mariadb, v1):
+    engine = create_async_engine(mariadb.url("asyncmy"))
+    running = "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT sleep%'"
+    context = mirrored()
+
+    async def application():
+        async with engine.connect() as v2:
+            await v2.execute(UPDATE)
+            await v2.execute(sa.text("SELECT sleep(8)"))
+
+    with entered(context):
+        task = asyncio.create_task(application())
+        while not mariadb.ask(running):
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(BaseException):  # noqa: B017 - whatever the driver makes of it
+            await task
+        context.end()
+    deadline = time.monotonic() + 4
+    while mariadb.ask(running):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+    await engine.dispose()
+
+
 def test_leases_that_wait_for_each_other_are_left_to_their_time_limits(engine):
     one, other = mirrored(), mirrored()
     timeout = pytest.raises(sa.exc.OperationalError, match="1205")
@@ -121,6 +147,7 @@ def test_who_waits_is_not_asked_again_before_the_answer_can_be_new():
 
     class Lease:
         backend = (7, 0)
+        cut_off = False
         used = True
 
     looks = watch_mariadb.MariadbLooks(lambda: now[0])

@@ -6,7 +6,7 @@ transaction by themselves, until no more are found. A statement that writes and 
 mentions such a routine, is refused: it may be a false alarm, never the other way round. A routine whose text
 the user may not read counts as one of them. The catalogue is read once a minute for each user and database.
 
-Triggers that the user has no right to see are not found, nor are functions that call nothing visible.
+Where triggers may not be seen and there is a table that they could write to, all writes are refused.
 
 Knows MariaDB's catalogue. Must not know leases: `ask` runs a query and returns its rows.
 """
@@ -38,6 +38,9 @@ _VIEWS: Final = """SELECT table_schema, table_name, view_definition FROM informa
  WHERE table_schema NOT IN ('mysql', 'sys')"""
 _ROUTINES: Final = """SELECT routine_schema, routine_name, routine_definition, routine_type
   FROM information_schema.routines WHERE routine_schema NOT IN ('mysql', 'sys')"""
+_MAY_SEE: Final = """SELECT 1 FROM information_schema.user_privileges WHERE privilege_type = 'TRIGGER'
+ UNION SELECT 1 FROM information_schema.schema_privileges
+        WHERE privilege_type = 'TRIGGER' AND table_schema = DATABASE()"""
 _TRIGGERS: Final = """SELECT event_object_schema, event_object_table, action_statement
   FROM information_schema.triggers WHERE event_object_schema NOT IN ('mysql', 'sys')"""
 
@@ -51,6 +54,8 @@ class Lasting:
     run: frozenset[Name] = frozenset()
     sequences: frozenset[Name] = frozenset()
     procedures: frozenset[Name] = frozenset()
+    hides: bool = False
+    """Whether there may be triggers that the user has no right to see, and tables for them to write to."""
 
     def objection(self, statement: Statement) -> str:
         """Why a statement must not be run, in words; empty if nothing speaks against it."""
@@ -59,8 +64,14 @@ class Lasting:
             return f"{found} does what no rollback takes back, or its text may not be read"
         if statement.verb == "CALL" and not self._mentioned(self.procedures, words):
             return "the procedure's text cannot be read"
-        if not statement.writes:
-            return ""
+        return self._objection_to_write(statement, words) if statement.writes else ""
+
+    def _objection_to_write(self, statement: Statement, words: frozenset[str]) -> str:
+        if self.hides:
+            return (
+                "there are tables that are not InnoDB's, and the user may not see whether triggers write to "
+                "them; GRANT TRIGGER to it"
+            )
         if found := self._mentioned(self.written, words):
             return f"{found} is not rolled back: it is no table of InnoDB's, or writes to one that is not"
         target = words_of(statement.target)
@@ -101,6 +112,8 @@ def _look(database: str, ask: Ask) -> Lasting:
     tables, sequences, run = set[Name](), set[Name](), set[Name]()
     for schema, name, kind in ask(_TABLES):
         (sequences if kind == "SEQUENCE" else tables).add(_name(schema, name))
+    own = {schema for schema, _ in tables} - {"mysql", "sys", "performance_schema"}
+    hides = bool(own) and not ask(_MAY_SEE)
     rows = ask(_ROUTINES)
     routines = [(_name(*row[:2]), _body(row[2])) for row in rows]
     views = [(_name(*row[:2]), _body(row[2])) for row in ask(_VIEWS)]
@@ -115,7 +128,7 @@ def _look(database: str, ask: Ask) -> Lasting:
             break
     procedures = {_name(*row[:2]) for row in rows if row[3] == "PROCEDURE"}
     return Lasting(
-        database, frozenset(tables), frozenset(run), frozenset(sequences), frozenset(procedures) - run
+        database, frozenset(tables), frozenset(run), frozenset(sequences), frozenset(procedures) - run, hides
     )
 
 

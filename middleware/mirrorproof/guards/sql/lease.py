@@ -80,6 +80,8 @@ class Lease:
         """Whether anything ran in its transaction since that began."""
         self.backend = (0, 0)
         """PostgreSQL: the backend's process id, and when its transaction began."""
+        self.cut_off = False
+        """Whether the connection was gone before the lease ended: its statement may still run."""
         self.checkouts = 0
         self.database = "a database"
         """What the log calls it."""
@@ -358,6 +360,7 @@ class Lease:
             if self._ended:
                 return
             self._ended = True
+        self.cut_off = self.driver.closed(self.connection)
         if self._fuse is not None:
             self._fuse.phase = Phase.ENDING
         if self.driver.is_async:

@@ -40,6 +40,9 @@ class MariadbShield(ShieldConnection):
         with self._checkout.lease.turn:
             self._real.ping(False)
 
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
     def _get(self, name: str) -> Any:
         return self._set_autocommit if name == "autocommit" else super()._get(name)
 

@@ -92,9 +92,12 @@ class Watchdog:
                     _threads.add(self._thread)
 
     def leave(self, lease: Lease) -> None:
-        """The lease has ended."""
+        """The lease has ended. MariaDB goes on with a statement that nobody waits for: it is ended there."""
         with self._changed:
-            self._leases.discard(lease)
+            if lease.driver.mariadb and lease.cut_off:
+                self._changed.notify()
+            else:
+                self._leases.discard(lease)
 
     def wake(self) -> None:
         """Have the thread see that the process exits."""
@@ -151,7 +154,10 @@ class Watchdog:
             return list(self._leases)
 
     def _let_go(self, connection: Any) -> list[Lease]:
-        return self._look(connection, self._now) if self._look is not None else []
+        found = self._look(connection, self._now) if self._look is not None else []
+        with self._changed:
+            self._leases -= {lease for lease in found if lease.cut_off}
+        return found
 
     def _now(self) -> frozenset[Lease]:
         with self._changed:

@@ -48,7 +48,10 @@ class MariadbLooks:
         self._blind = False
 
     def __call__(self, connection: Any, leases: Callable[[], frozenset[Lease]]) -> list[Lease]:
-        """End the backends that others wait for; the leases that they were. A lease is told before."""
+        """End the backends that others wait for, or that nobody waits for; the leases that they were.
+
+        A lease is told before.
+        """
         if not leases():
             return []
         cursor = connection.cursor()
@@ -56,6 +59,8 @@ class MariadbLooks:
             found = self._rows_wanted(cursor, leases) | self._tables_wanted(cursor, leases)
             for lease in found:
                 lease.let_go()
+            found |= {lease for lease in leases() if lease.cut_off}
+            for lease in found:
                 _end(cursor, lease)
             return list(found)
         finally:

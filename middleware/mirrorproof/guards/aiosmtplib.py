@@ -2,7 +2,7 @@
 
 `SMTP.sendmail` (which `send_message` and `aiosmtplib.send` call) and `SMTP.data` are judged; every other
 command is answered by the pretended server of `guards.mail`. A client that a mirrored request connected is
-not connected for anybody else.
+not connected for anybody else, and one that others connected is not closed.
 
 Knows aiosmtplib. Must not know what a message is called.
 """
@@ -97,4 +97,6 @@ async def _execute(wrapped: Any, client: Any, args: tuple[Any, ...], kwargs: dic
 
 def _close(wrapped: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     client.__dict__.pop("_mirrorproof_connected", None)
+    if client.transport is not None and pretends(client.hostname):  # a session that others opened
+        return None
     return wrapped(*args, **kwargs)

@@ -3,6 +3,7 @@
 `sendmail` (which `send_message` calls) and `data` are judged; whatever else would go over the wire is
 answered by the pretended server of `guards.mail`. A client that a mirrored request connected is not
 connected for anybody else: a live request that uses it gets `SMTPServerDisconnected`, as after an idle time.
+One that others connected it does not close.
 
 Knows smtplib. Must not know what a message is called.
 """
@@ -38,6 +39,8 @@ class SmtplibGuard(Guard):
         self.wrap(smtplib.SMTP, "starttls", _starttls)
         self.wrap(smtplib.SMTP, "send", _send)
         self.wrap(smtplib.SMTP, "getreply", _getreply)
+        self.wrap(smtplib.SMTP, "quit", _quit)
+        self.wrap(smtplib.SMTP, "close", _close)
 
 
 def _host(client: Any) -> str | None:
@@ -102,3 +105,16 @@ def _getreply(wrapped: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str
     if line[:4].upper() in (b"EHLO", b"LHLO") and client.sock is not None and client.ehlo_resp:
         return 250, client.ehlo_resp
     return pretended(line)
+
+
+def _is_others(client: Any) -> bool:
+    """Whether the client has a session, which is none of the mirrored request's that runs here."""
+    return getattr(client, "sock", None) is not None and pretends(_host(client))
+
+
+def _quit(wrapped: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return pretended(b"QUIT") if _is_others(client) else wrapped(*args, **kwargs)
+
+
+def _close(wrapped: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return None if _is_others(client) else wrapped(*args, **kwargs)

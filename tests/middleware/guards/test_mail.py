@@ -174,3 +174,33 @@ def test_a_connected_aiosmtplib_client_is_only_connected_for_the_mirrored_reques
     before = peer.look()
     asyncio.run(main())
     assert peer.look() == before
+
+
+def test_a_mirrored_request_does_not_close_a_session_that_others_opened(
+    guarded: None, peer: MailPeer
+) -> None:
+    client = smtplib.SMTP(peer.host, peer.port)
+    client.ehlo()
+    with entered(mirrored()):
+        assert client.quit()[0] == 221
+        client.close()
+        with client:
+            client.noop()
+    before = peer.look()
+    client.sendmail("shop@example.com", "bob@example.org", "Live")
+    assert peer.look() == (before[0], before[1] + 1)
+    client.quit()
+    assert client.sock is None
+
+
+async def test_nor_does_one_close_a_session_of_aiosmtplib(guarded: None, peer: MailPeer) -> None:
+    client = aiosmtplib.SMTP(hostname=peer.host, port=peer.port)
+    await client.connect()
+    with entered(mirrored()):
+        assert (await client.quit()).code == 221
+        client.close()
+    before = peer.look()
+    await client.sendmail("shop@example.com", "bob@example.org", "Live")
+    assert peer.look() == (before[0], before[1] + 1)
+    await client.quit()
+    assert not client.is_connected

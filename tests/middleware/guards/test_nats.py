@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import nats
@@ -107,4 +108,48 @@ async def test_a_message_that_came_before_is_not_acknowledged_by_a_mirrored_requ
     await client.flush()
     assert (await js.consumer_info("ORDERS", "acks")).num_ack_pending == 1
     assert [effect.kind for effect in context.ledger] == ["queue.consume"]
+    await client.close()
+
+
+async def test_a_mirrored_request_closes_neither_a_client_nor_a_subscription_that_others_opened(
+    peer: NatsPeer,
+) -> None:
+    client = await nats.connect(peer.url)
+    await client.jetstream().publish("orders.shared", b"1")
+    plain = await client.subscribe("shared.news")
+    pushed = await client.jetstream().subscribe("orders.shared", ordered_consumer=True)
+    await pushed.next_msg(5)
+    with entered(request(Mode.DRY_RUN)):
+        for close in (plain.unsubscribe, plain.drain, pushed.unsubscribe, client.drain, client.close):
+            await close()
+    assert client.is_connected
+    await client.publish("shared.news", b"still")
+    await client.jetstream().publish("orders.shared", b"2")
+    assert (await plain.next_msg(5)).data == b"still"
+    assert (await pushed.next_msg(5)).data == b"2"
+    await pushed.unsubscribe()
+    await client.drain()
+    assert client.is_closed
+
+
+async def test_a_mirrored_request_closes_what_it_opened(peer: NatsPeer) -> None:
+    with entered(request(Mode.DRY_RUN)):
+        client = await nats.connect(peer.url)
+        sub = await client.subscribe("shared.news")
+        await sub.unsubscribe()
+        assert client._subs == {}
+        await client.close()
+        assert client.is_closed
+
+
+async def test_a_large_object_is_read_whole_and_nothing_of_it_is_an_effect(peer: NatsPeer) -> None:
+    """The server sends more only after it is told that what it sent arrived."""
+    client = await nats.connect(peer.url)
+    store = await client.jetstream().object_store("files")
+    await store.put("film", bytes(16 << 20))
+    for mode in (Mode.DRY_RUN, Mode.LIVE):
+        with entered(request(mode)) as context:
+            film = await asyncio.wait_for(store.get("film"), 60)
+        assert len(film.data or b"") == 16 << 20
+        assert list(context.ledger) == []
     await client.close()

@@ -176,8 +176,14 @@ class MirrorContext:
                 f"{kind} {target}: the mirrored request's response has ended, so its effects are refused"
             )
         if self.mode is Mode.READ_ONLY:
-            raise ReadOnlyError(f"{kind} {target}: this mirrored request may only read ({summary})")
-        raise EffectRefusedError(f"{kind} {target}: a rule in `effect_rules` blocks it")
+            raise ReadOnlyError(
+                f"{kind} {target}: this mirrored request may only read ({summary}){self.way_out(kind)}"
+            )
+        raise EffectRefusedError(f"{kind} {target}: a rule in `effect_rules` blocks it{self.way_out(kind)}")
+
+    def way_out(self, kind: str) -> str:
+        """What the text of a refusal ends with: how to let it happen where nobody is mirrored."""
+        return ""
 
     def give_up(self) -> None:
         """The request's work was given up so that v1 need not wait: its pair is told apart as yielded."""
@@ -221,6 +227,13 @@ class _ProcessContext(MirrorContext):
         if any(fnmatchcase(kind, allowed) for allowed in self.settings.outside_requests):
             return Ruling(Action.EXECUTE)
         return super().ruling(kind, target, where)
+
+    def way_out(self, kind: str) -> str:
+        family = kind.partition(".")[0] or "sql"
+        return (
+            "; this was outside of requests, in a process that serves mirrors only: to let such effects "
+            f"happen there, set MIRRORPROOF_OUTSIDE_REQUESTS={family}.*"
+        )
 
     def give_up(self) -> None:
         pass  # outside requests nothing is paired

@@ -85,7 +85,7 @@ def _connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[st
     if context is not None and instance.vendor not in _MADE_HARMLESS:
         raise EffectRefusedError(
             f"mirrorproof cannot make Django's {instance.vendor} backend harmless, so a mirrored request "
-            f"gets no connection to it; it can for {' and '.join(_MADE_HARMLESS)}"
+            f"gets no connection to it; it can for {' and '.join(_MADE_HARMLESS)}{context.way_out('sql')}"
         )
     wrapped(*args, **kwargs)  # PostgreSQL's drivers have guards of their own
     mark_observed(instance.connection)

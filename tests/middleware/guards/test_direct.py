@@ -576,3 +576,18 @@ def test_a_psycopg_block_commits_at_its_end_and_leaves_the_next_one_what_it_wrot
         asyncio.run(main())
         assert [effect.outcome for effect in context.ledger] == ["suppressed"]
     assert rows(url) == 0
+
+
+def test_what_is_refused_outside_of_requests_says_how_to_let_it_happen(counted: str) -> None:
+    remedy = r"outside of requests.*MIRRORPROOF_OUTSIDE_REQUESTS=sql\.\*"
+    kept = psycopg.connect(counted)
+    set_process_context(Settings.load({}, role="shadow"))
+    with psycopg.connect(counted) as connection, pytest.raises(EffectRefusedError, match=remedy):
+        connection.execute(SETVAL)
+    with pytest.raises(EffectRefusedError, match=remedy):
+        kept.execute(INSERT)
+    set_process_context(Settings.load({}, role="shadow", databases={"*": "read_only"}))
+    with psycopg.connect(counted) as connection, pytest.raises(ReadOnlyError, match=remedy):
+        connection.execute(INSERT)
+    set_process_context(None)
+    kept.close()

@@ -61,7 +61,7 @@ def lend(context: MirrorContext, dialect: str, connect: Callable[..., Any], args
     if find_spec("sqlalchemy") is None:
         raise EffectRefusedError(
             f"mirrorproof needs SQLAlchemy to make a connection by {dialect} harmless; "
-            "install mirrorproof[sqlalchemy]"
+            f"install mirrorproof[sqlalchemy]{context.way_out(_CONNECTION)}"
         )
     import sqlalchemy  # noqa: F401 - first, since its own guard is installed meanwhile and imports granting
 
@@ -113,7 +113,7 @@ def refuse_stray(connection: Any, what: str) -> None:
     context.record(_CONNECTION, "postgresql", summary, digest_of(_CONNECTION, "", summary), Outcome.BLOCKED)
     raise EffectRefusedError(
         "a mirrored request used a database connection that was opened outside of it; open it inside, or "
-        "take it from the driver's pool"
+        f"take it from the driver's pool{context.way_out(_CONNECTION)}"
     )
 
 

@@ -97,7 +97,9 @@ class Checkout(Transactions):
             kind, target = statement.kind or "sql.call", statement.target
             summary = f"{statement.verb} {target}: {why}"
             context.record(kind, target, summary, digest_of(kind, target, statement.text), Outcome.BLOCKED)
-            raise EffectRefusedError(f"a mirrored request may not run {statement.text[:80]!r}: {why}")
+            raise EffectRefusedError(
+                f"a mirrored request may not run {statement.text[:80]!r}: {why}{context.way_out(kind)}"
+            )
         if self.lease.read_only and statement.writes and not announced:
             self.lease.refuse_in_read_only(find())
 

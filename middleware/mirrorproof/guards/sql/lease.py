@@ -319,6 +319,7 @@ class Lease:
             self.context.record(each.kind, each.target, each.summary, each.digest, Outcome.BLOCKED)
             raise ReadOnlyError(
                 f"{each.kind} {each.target}: mirrored requests may only read this database ({each.summary})"
+                f"{self.context.way_out(each.kind)}"
             )
 
     def publish(self, found: Iterable[Found]) -> None:

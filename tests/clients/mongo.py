@@ -271,7 +271,10 @@ CLIENTS = [
     ), not_covered="a mirrored request does not find its own writes; unique keys, validators and the "
        "server's other checks of a suppressed write are not made; update_many is said to have modified what "
        "it matched; after an update by a pipeline or of array positions, find_one_and_update returns the "
-       "document as it was; commands that are not known are answered with no more than success; with "
-       "automatic encryption equal writes do not compare as equal; a client's bulk_write is one ledger "
-       "entry; $out, $merge, rename, w=0, create_collection and GridFS were tried on a fake server only"),
+       "document as it was; commands that are not known are answered with no more than success; "
+       "automatic encryption was not tried: equal writes do not compare as equal, and what mongocryptd is "
+       "asked about a write is taken for one; a client's bulk_write is one ledger entry, and of a command "
+       "only the first hundred documents are compared; a live transaction's writes are recorded whether or "
+       "not it is committed; $out, $merge, rename, w=0, create_collection and GridFS were tried on a fake "
+       "server only"),
 ]  # fmt: skip

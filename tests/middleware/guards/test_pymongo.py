@@ -441,12 +441,35 @@ def test_an_id_that_was_chosen_is_a_part_of_the_digest() -> None:
     assert digest(upserts[0]) != digest(upserts[1]) == digest(upserts[2])
 
 
+def test_what_is_not_acknowledged_is_told_with_its_documents(client: MongoClient[Any]) -> None:
+    with in_mode() as context:
+        _without_concern(client).bulk_write([InsertOne({"total": 5})], ordered=False)
+        client.bulk_write(
+            [InsertOne({"total": 6}, namespace="shop.orders")], ordered=False, write_concern=WriteConcern(w=0)
+        )
+    first, second = context.ledger
+    assert "total=5" in first.summary
+    assert (second.target, '"total":6' in second.summary) == ("orders", True)
+
+
+def test_of_very_many_documents_the_first_and_their_number_are_compared() -> None:
+    def orders(*totals: int) -> dict[str, Any]:
+        return {"insert": "orders", "documents": [{"total": total} for total in totals]}
+
+    assert digest(orders(*range(5000))) == digest(orders(*range(4999), -1))
+    assert digest(orders(*range(5000))) != digest(orders(*range(4999)))
+    assert digest(orders(*range(5000))) != digest(orders(-1, *range(4999)))
+    items = {"insert": "orders", "documents": [{"items": list(range(500))}]}
+    assert digest(items) != digest({"insert": "orders", "documents": [{"items": [*range(499), -1]}]})
+
+
 def test_the_summary_names_the_database_and_hides_secrets(client: MongoClient[Any]) -> None:
     with in_mode() as context:
         client.shop.users.insert_one({"_id": 7, "password": "geheim"})
-    (effect,) = context.ledger
-    assert "INSERT shop.users (_id=7, password=" in effect.summary
-    assert "geheim" not in effect.summary
+        client.shop.users.update_one({"_id": 7}, {"$set": {"password": "geheim"}})
+        client.bulk_write([InsertOne({"_id": 8, "password": "geheim"}, namespace="shop.users")])
+    assert "INSERT shop.users (_id=7, password=" in next(iter(context.ledger)).summary
+    assert not any("geheim" in effect.summary for effect in context.ledger)
 
 
 # -- a PyMongo that sends elsewhere

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from mirrorproof.guards.acting import Write
-from mirrorproof.guards.pymongo.values import is_drawn, is_fresh, plain
+from mirrorproof.guards.pymongo.values import MAX_DOCUMENTS, is_drawn, is_fresh, plain
 from mirrorproof.redaction import Redactor
 from mirrorproof.rulings import Where
 from mirrorproof.wording import readable
@@ -58,11 +58,11 @@ def is_write(command: Command) -> bool:
 
 def drawn_ids(command: Command, now: datetime) -> Iterator[Any]:
     """The ids that nobody had before: those that new documents were given by a draw, not by choice."""
-    for document in _inserted(command):
+    for document in _inserted(command)[:MAX_DOCUMENTS]:
         if isinstance(document, Mapping):
             named = ("_id", "files_id") if _is_chunk(document) else ("_id",)
             yield from filter(is_drawn, map(document.get, named))
-    for query in _upserting(command):
+    for query in _upserting(command)[:MAX_DOCUMENTS]:
         if isinstance(query, Mapping) and is_fresh(query.get("_id"), now):
             yield query["_id"]
 

@@ -16,12 +16,14 @@ from uuid import UUID
 
 from bson import ObjectId
 
-__all__ = ["is_drawn", "is_fresh", "plain"]
+__all__ = ["MAX_DOCUMENTS", "is_drawn", "is_fresh", "plain"]
 
 _DRAWN: Final = "<drawn>"
 _NOW: Final = "<now>"
 _NOW_WINDOW: Final = timedelta(minutes=10)
 _MAX_DEPTH: Final = 60
+MAX_DOCUMENTS: Final = 100
+"""How many of the documents that one command names are told, so that telling them slows nobody down."""
 _MAX_ITEMS: Final = 1000
 _MAX_CHARS: Final = 4096
 
@@ -49,8 +51,9 @@ def plain(value: Any, drawn: set[Any], now: datetime, depth: int = 0) -> Any:
     if isinstance(value, Mapping):
         return {str(key): plain(each, drawn, now, depth + 1) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        told = [plain(each, drawn, now, depth + 1) for each in value[:_MAX_ITEMS]]
-        return told if len(value) <= _MAX_ITEMS else [*told, f"{len(value)} in all"]
+        limit = _MAX_ITEMS if depth else MAX_DOCUMENTS
+        told = [plain(each, drawn, now, depth + 1) for each in value[:limit]]
+        return told if len(value) <= limit else [*told, f"{len(value)} in all"]
     return _single(value, drawn, now)
 
 

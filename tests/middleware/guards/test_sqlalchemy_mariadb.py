@@ -237,7 +237,7 @@ def test_of_a_deadlock_nothing_goes_on(engine, peer):
     with peer.connect(autocommit=False) as v1, v1.cursor() as cursor:
         # The one with less to undo is the victim.
         cursor.execute("UPDATE orders SET note = CONCAT(note, '!') WHERE id > 901")
-        with entered(mirrored()) as context, engine.connect() as connection:
+        with entered(mirrored(yield_poll_ms=0)) as context, engine.connect() as connection:
             connection.exec_driver_sql("UPDATE orders SET note = 'v2' WHERE id = 901")
             waits = threading.Thread(target=cursor.execute, args=("DELETE FROM orders WHERE id = 901",))
             waits.start()

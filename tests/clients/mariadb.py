@@ -220,8 +220,7 @@ NOT_COVERED = (
     "`GET_LOCK`, `PREPARE` and several statements in one text are refused, as are writes to tables of other "
     "engines than InnoDB, and procedures that mention such. Where there are such tables, a user "
     "without the privilege TRIGGER may not write at all. What a function in a library (UDF) does is not "
-    "known; sequences and AUTO_INCREMENT advance. Without SQLAlchemy the driver has no guard: connecting is "
-    "stopped as any unguarded way out, but a connection of its own from before the request really writes"
+    "known; sequences and AUTO_INCREMENT advance"
 )
 CLIENTS = [
     Client(name="pymysql", guard="sqlalchemy", peer="mariadb", cases=(

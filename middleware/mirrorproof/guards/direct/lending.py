@@ -104,13 +104,16 @@ def is_shield(connection: Any) -> bool:
     return hasattr(type(connection), "shield_of")
 
 
-def refuse_stray(connection: Any, what: str) -> None:
+def refuse_stray(connection: Any, what: str, database: str = "postgresql") -> None:
     """Raise `EffectRefusedError` where a mirrored request uses a connection that is no lease's."""
     context = borrower()
     if context is None or is_leased(connection) or is_to_own(context, connection):
         return
     summary = f"{what[:200]} on a connection from outside the request"
-    context.record(_CONNECTION, "postgresql", summary, digest_of(_CONNECTION, "", summary), Outcome.BLOCKED)
+    words = (_CONNECTION, database, summary, digest_of(_CONNECTION, "", summary))
+    if context.ended:
+        context.refuse(*words)
+    context.record(*words, Outcome.BLOCKED)
     raise EffectRefusedError(
         "a mirrored request used a database connection that was opened outside of it; open it inside, or "
         f"take it from the driver's pool{context.way_out(_CONNECTION)}"

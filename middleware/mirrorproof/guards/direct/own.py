@@ -2,7 +2,7 @@
 
 Theory of operation. Each real connection is remembered with the URL that its driver was given. A mirrored
 request that asks for one to a database of v2's own gets the real thing, and may use one from before it. Where
-the arguments do not tell which server it is (`service`, `hostaddr`), it is nobody's own.
+the arguments do not tell which server it is (`service`, `hostaddr`, a file of options), it is nobody's own.
 
 Knows URLs and the setting. Must not know drivers.
 """
@@ -24,6 +24,9 @@ __all__ = ["connects_to_own", "is_to_own", "noted"]
 T = TypeVar("T")
 
 _ELSEWHERE: Final = re.compile(r"\b(hostaddr|service)\s*=")
+_ELSEWHERE_NAMED: Final = frozenset({
+    "hostaddr", "service", "unix_socket", "sock", "read_default_file", "read_default_group",
+})  # fmt: skip
 _urls: Final[WeakKeyDictionary[Any, str]] = WeakKeyDictionary()
 
 
@@ -49,7 +52,9 @@ def noted(connection: T, dialect: str, args: tuple[Any, ...], kwargs: Mapping[st
 def _url(dialect: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     named = [*kwargs, *(args[0] if args and isinstance(args[0], Mapping) else ())]
     texts = [each for each in (*args[:1], *kwargs.values()) if isinstance(each, str)]
-    if {"hostaddr", "service"} & {*named} or any(_ELSEWHERE.search(text) for text in texts):
+    if _ELSEWHERE_NAMED & {*(name for name in named if kwargs.get(name, True))} or any(
+        _ELSEWHERE.search(text) for text in texts
+    ):
         return ""
     return url_for(dialect, args, kwargs)
 

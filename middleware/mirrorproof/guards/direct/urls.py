@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 __all__ = ["url_for"]
 
+_DATABASE: Final = ("dbname", "database", "db")
 _PAIR: Final = re.compile(r"(\w+)\s*=\s*(?:'((?:[^'\\\\]|\\\\.)*)'|(\S+))")
 
 
@@ -29,7 +30,7 @@ def url_for(dialect: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> s
         (each for each in (first, named.get("dsn"), named.get("conninfo")) if isinstance(each, str)), ""
     )
     found = _in_text(text) | named
-    database = found.get("dbname") or found.get("database") or ""
+    database = next((found[name] for name in _DATABASE if found.get(name)), "")
     port = f":{found['port']}" if found.get("port") else ""
     host = found.get("host") or ""
     return f"{dialect.partition('.')[0]}://{host}{port}/{database}"

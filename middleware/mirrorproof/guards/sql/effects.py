@@ -38,7 +38,7 @@ _MAX_ROWS: Final = 100
 _MAX_VALUE_CHARS: Final = 60
 _MAX_SCANNED_CHARS: Final = 4096
 _MAX_FIELDS: Final = 12
-PARAMETERS: Final = ("params", "vars", "parameters", "params_seq", "vars_list")
+PARAMETERS: Final = ("params", "vars", "parameters", "params_seq", "vars_list", "args")
 """What the drivers call them."""
 _OPERATIONS: Final = ("query", "sql", "command", "operation", "statement", "procname")
 """And what they call the text."""

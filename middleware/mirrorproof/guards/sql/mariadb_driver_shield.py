@@ -63,6 +63,9 @@ class MariadbDriverShield(DriverShield):
         """End the checkout; in a request the lease keeps its connection."""
         await greenlet_spawn(self._shield.close)
 
+    async def __aexit__(self, *_: object) -> None:
+        await self.ensure_closed()
+
     def close(self) -> None:  # type: ignore[override]
         """The same, at once: asyncmy's is not awaited."""
         self._shield.terminate()

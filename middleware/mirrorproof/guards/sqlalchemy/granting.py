@@ -69,10 +69,8 @@ def hand_out(pool: Pool, connect: Callable[[], Any]) -> Any:
     """The pool's own connection, which the guards of its driver have nothing to say about."""
     with admitted():
         connection = connect()
-    with suppress(EffectRefusedError):  # a driver without a guard
-        driver = driver_for(pool._dialect)  # type: ignore[arg-type]
-        if driver.postgres:
-            mark_leased(driver.own(connection.dbapi_connection))
+    with suppress(TypeError):  # sqlite3's cannot be referred to weakly, and have no guard that asks
+        mark_leased(connection.driver_connection)
     return connection
 
 
@@ -226,7 +224,7 @@ def _open(context: MirrorContext, driver: Driver, pool: Pool) -> Lease:
             if treatment is DatabaseMode.SNAPSHOT:
                 driver.in_own_thread(connection, part_from_file, driver.raw(connection))
             fuses.append(driver.in_own_thread(connection, SqliteFuse, driver.raw(connection)))
-        elif driver.postgres:
+        else:
             mark_leased(driver.own(connection))
         driver.only_read(connection)
 

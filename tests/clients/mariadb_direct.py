@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import aiomysql
 import asyncmy
 import asyncmy.cursors
 import pymysql
@@ -137,6 +138,36 @@ async def _read_in_pool(pool: Any, peer: MariadbPeer) -> None:
         await _read_async(connection, peer)
 
 
+# -- aiomysql
+
+
+@asynccontextmanager
+async def _connect_aio(peer: MariadbPeer) -> AsyncIterator[Any]:
+    async with aiomysql.connect(host="127.0.0.1", port=peer.port, user="root", db="shop") as connection:
+        yield connection
+
+
+def _pool_aio(peer: MariadbPeer) -> Any:
+    where = {"host": "127.0.0.1", "port": peer.port, "user": "root", "db": "shop"}
+    return aiomysql.create_pool(**where, minsize=1, maxsize=2)
+
+
+async def _execute_aio(connection: Any, peer: MariadbPeer) -> None:
+    cursor = await connection.cursor()
+    assert await cursor.execute("INSERT INTO orders (note) VALUES (%s)", ("async",)) == 1
+    await connection.commit()
+    await cursor.execute("DELETE FROM orders")
+    await connection.rollback()
+    async with connection.cursor(aiomysql.DictCursor) as cursor:
+        await cursor.execute(NOTES)
+        assert {"there", "async"} <= {row["note"] for row in await cursor.fetchall()}
+
+
+async def _in_pool_aio(pool: Any, peer: MariadbPeer) -> None:
+    async with pool.acquire() as connection:
+        await _execute_aio(connection, peer)
+
+
 def _case(name: str, client: Any, write: Any, *kinds: str, **more: Any) -> Case:
     return Case(name=name, client=client, write=write, kinds=kinds or ("sql.insert",), **more)
 
@@ -157,4 +188,10 @@ CLIENTS = [
         _case("Pool.acquire", _pool, _in_pool, read=_read_in_pool, observed=False),
         _case("acquire and release", _pool, _in_pool_by_hand, observed=False),
     ), not_covered=STRAY + "What live requests write is not recorded, so their effects are not compared"),
+    Client(name="aiomysql", guard="aiomysql", peer="mariadb", cases=(
+        _case("Connection.cursor", _connect_aio, _execute_aio, read=_read_async, kept=False, observed=False),
+        _case("autocommit and executemany", _connect_aio, _executemany_async, *["sql.insert"] * 2,
+              kept=False, observed=False),
+        _case("Pool.acquire", _pool_aio, _in_pool_aio, read=_read_in_pool, observed=False),
+    ), not_covered="as asyncmy; by mysqlclient a mirrored request gets no connection at all"),
 ]  # fmt: skip

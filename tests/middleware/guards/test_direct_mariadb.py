@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import aiomysql
 import asyncmy
 import pymysql
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from mirrorproof import Settings, install_guards, uninstall_guards
 from mirrorproof.context import MirrorContext, entered, set_process_context
@@ -33,6 +35,10 @@ def peer(mariadb: Any) -> Iterator[Any]:
 
 def where(peer: Any, **more: Any) -> dict[str, Any]:
     return {"host": "127.0.0.1", "port": peer.port, "user": "root", "database": "shop"} | more
+
+
+def aio(peer: Any) -> dict[str, Any]:
+    return {"host": "127.0.0.1", "port": peer.port, "user": "root", "db": "shop", "autocommit": True}
 
 
 def rows(peer: Any) -> int:
@@ -125,6 +131,85 @@ def test_an_asyncmy_connection_or_prepared_statement_from_before_the_request_is_
 
     asyncio.run(main())
     assert rows(peer) == 1 + 8
+
+
+def test_an_aiomysql_connection_from_before_the_request_is_refused(peer: Any) -> None:
+    async def main() -> None:
+        pool = await aiomysql.create_pool(**aio(peer), minsize=2)
+        connection = await pool.acquire()
+        cursor = await connection.cursor()
+        ways: list[Callable[[], Any]] = [
+            lambda: cursor.execute(INSERT), lambda: connection.query(INSERT),
+            lambda: cursor.executemany("INSERT INTO strays VALUES (%s)", [("a",), ("b",)]),
+            connection.commit, connection.begin, lambda: connection.autocommit(False),
+        ]  # fmt: skip
+        with mirrored():
+            for way in ways:
+                with outside:
+                    await way()
+            await connection.rollback()
+            pool.release(connection)
+        assert rows(peer) == 0
+        async with pool.acquire() as connection:
+            await (await connection.cursor()).execute(INSERT)
+        pool.close()
+        await pool.wait_closed()
+
+    asyncio.run(main())
+    assert rows(peer) == 1
+
+
+def test_aiomysql_through_sqlalchemy_gets_a_lease_too(peer: Any) -> None:
+    async def main() -> None:
+        engine = create_async_engine(peer.url("aiomysql"))
+        async with engine.begin() as connection:
+            await connection.exec_driver_sql(INSERT)
+            assert (await connection.exec_driver_sql("SELECT count(*) FROM strays")).scalar() == 1
+        await engine.dispose()
+
+    with mirrored() as context:
+        asyncio.run(main())
+        assert [effect.kind for effect in context.ledger] == ["sql.insert"]
+    assert rows(peer) == 0
+    asyncio.run(main())
+    assert rows(peer) == 1
+
+
+def test_mysqlclient_gets_no_connection_and_one_from_before_the_request_is_refused(peer: Any) -> None:
+    client = pytest.importorskip("MySQLdb._mysql")
+    import MySQLdb
+
+    address = {"host": "127.0.0.1", "port": peer.port, "user": "root", "database": "shop"}
+    connection = MySQLdb.connect(**address, autocommit=True)
+    cursor = connection.cursor()
+    ways: list[Callable[[], Any]] = [
+        lambda: cursor.execute(INSERT), lambda: cursor.execute(INSERT.encode()),
+        lambda: cursor.executemany("INSERT INTO strays VALUES (%s)", [("a",), ("b",)]),
+        lambda: cursor.callproc("place_order"), lambda: connection.query(INSERT),
+        lambda: connection.send_query(INSERT.encode()), connection.commit, connection.begin,
+        lambda: connection.autocommit(False), lambda: connection.kill(connection.thread_id()),
+        lambda: connection.select_db("mysql"), lambda: cursor.execute("SELECT 1"),
+    ]  # fmt: skip
+    with mirrored() as context:
+        for way in ways:
+            with outside:
+                way()
+        for connect in (MySQLdb.connect, MySQLdb.connections.Connection, client.connect):
+            with pytest.raises(EffectRefusedError, match="by mysqlclient harmless"):
+                connect(**address, init_command=INSERT)
+        connection.rollback()
+        connection.ping()
+        assert {effect.outcome for effect in context.ledger} == {"blocked"}
+        assert len(context.ledger) == len(ways) + 3
+    assert rows(peer) == 0
+    with mirrored(Mode.LIVE) as context:
+        cursor.execute(INSERT)
+        assert context.unobserved
+    with mirrored(databases={f"mysql://127.0.0.1:{peer.port}/shop": "off"}):
+        cursor.execute(INSERT)
+        MySQLdb.connect("127.0.0.1", "root", "", "shop", peer.port, autocommit=True).query(INSERT)
+    connection.close()
+    assert rows(peer) == 3
 
 
 def test_after_the_response_a_connection_from_before_is_refused_as_late(peer: Any) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from mirrorproof.context import Action, MirrorContext, admitted, current
 from mirrorproof.errors import EffectRefusedError
@@ -32,6 +32,7 @@ __all__ = [
     "is_shield",
     "lend",
     "lend_async",
+    "refuse_connecting",
     "refuse_stray",
 ]
 
@@ -102,6 +103,19 @@ async def connect_really_async(
 def is_shield(connection: Any) -> bool:
     """Whether it is one of ours: a shield says that its class is the driver's."""
     return hasattr(type(connection), "shield_of")
+
+
+def refuse_connecting(context: MirrorContext, database: str, driver: str, others: str) -> NoReturn:
+    """Raise `EffectRefusedError`: no lease can be made by this driver, others can."""
+    summary = f"a connection by {driver}"
+    words = (_CONNECTION, database, summary, digest_of(_CONNECTION, database, summary))
+    if context.ended:
+        context.refuse(*words)
+    context.record(*words, Outcome.BLOCKED)
+    raise EffectRefusedError(
+        f"mirrorproof cannot make a connection by {driver} harmless, so a mirrored request gets none; "
+        f"it can for {others}{context.way_out(_CONNECTION)}"
+    )
 
 
 def refuse_stray(connection: Any, what: str, database: str = "postgresql") -> None:

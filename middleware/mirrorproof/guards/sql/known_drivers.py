@@ -19,7 +19,7 @@ from mirrorproof.guards.sql.drivers import (
     PsycopgAsync,
     Pysqlite,
 )
-from mirrorproof.guards.sql.mariadb_drivers import Asyncmy, Pymysql
+from mirrorproof.guards.sql.mariadb_drivers import Aiomysql, Asyncmy, Pymysql
 
 __all__ = ["DRIVERS", "driver_for"]
 
@@ -34,6 +34,8 @@ DRIVERS: Final[dict[tuple[str, str], Driver]] = {
     ("mariadb", "pymysql"): Pymysql(),
     ("mysql", "asyncmy"): Asyncmy(),
     ("mariadb", "asyncmy"): Asyncmy(),
+    ("mysql", "aiomysql"): Aiomysql(),
+    ("mariadb", "aiomysql"): Aiomysql(),
 }
 
 

@@ -1,16 +1,19 @@
-"""asyncmy's own connection (`driver_connection`), behind a shield as well.
+"""asyncmy's and aiomysql's own connections (`driver_connection`), behind a shield as well.
 
-Knows asyncmy's interface. Must not know engines.
+Knows their interface. Must not know engines.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 from sqlalchemy.util.concurrency import greenlet_spawn
 
 from mirrorproof.errors import EffectRefusedError
+from mirrorproof.guards.sql.awaiting import Later
 from mirrorproof.guards.sql.driver_shield import DriverShield, Statements
+from mirrorproof.guards.sql.mariadb_drivers import Aiomysql
 from mirrorproof.guards.sql.mariadb_shield import REFUSED
 from mirrorproof.guards.sql.shield import ShieldConnection
 
@@ -20,13 +23,19 @@ __all__ = ["MariadbDriverShield"]
 class _Cursor(Statements):
     """A cursor. Its own way to call procedures goes past `execute`."""
 
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._itself().__await__()
+
+    async def _itself(self) -> Any:
+        return self
+
     async def callproc(self, name: str, *_: Any) -> Any:
         """Refused: it sends several statements."""
         raise EffectRefusedError(f"a mirrored request may not use callproc; execute `CALL {name}(…)`")
 
 
 class MariadbDriverShield(DriverShield):
-    """A connection of asyncmy's."""
+    """A connection."""
 
     _own = DriverShield._own | {"_shield"}
 
@@ -41,7 +50,13 @@ class MariadbDriverShield(DriverShield):
 
     def cursor(self, *args: Any, **kwargs: Any) -> Any:
         """A cursor behind the same shield."""
-        return _Cursor(self._real.cursor(*args, **kwargs), self._checkout, self._finder)
+        made = self._real.cursor(*args, **kwargs)
+        if isinstance(self._checkout.lease.driver, Aiomysql):
+            return Later(lambda: self._cursor(made))
+        return self._shield_cursor(made)
+
+    def _shield_cursor(self, cursor: Any) -> Any:
+        return _Cursor(cursor, self._checkout, self._finder)
 
     async def begin(self) -> None:
         """The driver's BEGIN, which ends a transaction that is open."""
@@ -67,5 +82,5 @@ class MariadbDriverShield(DriverShield):
         await self.ensure_closed()
 
     def close(self) -> None:  # type: ignore[override]
-        """The same, at once: asyncmy's is not awaited."""
+        """The same, at once: theirs is not awaited."""
         self._shield.terminate()

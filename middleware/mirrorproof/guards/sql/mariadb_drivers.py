@@ -1,6 +1,6 @@
 """MariaDB's drivers, which know of a transaction what the server's last answer said.
 
-Knows PyMySQL's and asyncmy's connections as SQLAlchemy's pool holds them. Must not know leases.
+Knows PyMySQL's, asyncmy's and aiomysql's connections as SQLAlchemy's pool holds them. Must not know leases.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from mirrorproof.guards.sql.drivers import Driver
 from mirrorproof.guards.sql.mariadb_fuse import ONLY_READ
 from mirrorproof.guards.sql.statement import Statement
 
-__all__ = ["Asyncmy", "Pymysql"]
+__all__ = ["Aiomysql", "Asyncmy", "Pymysql"]
 
 _IN_TRANSACTION: Final = 1  # of the status that comes with each answer
 
@@ -72,3 +72,10 @@ class Asyncmy(Pymysql):
 
     def cut(self, connection: Any) -> None:
         connection._connection.close()
+
+
+class Aiomysql(Asyncmy):
+    """aiomysql behind SQLAlchemy's asyncio adapter."""
+
+    def closed(self, connection: Any) -> bool:
+        return bool(connection._connection.closed)

@@ -33,7 +33,7 @@ class SQLAlchemyGuard(Guard):
     tested = ("2.0.36", "2.1")
     covers = (
         "Engine and AsyncEngine, Core and ORM, raw connections: SQLite (sqlite3, aiosqlite), "
-        "PostgreSQL (psycopg, psycopg2, asyncpg), MariaDB (pymysql, asyncmy)"
+        "PostgreSQL (psycopg, psycopg2, asyncpg), MariaDB (pymysql, asyncmy, aiomysql)"
     )
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:

@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # uv resolves in seconds where pip takes minutes; it comes from PyPI into the new environment.
 STAMP := $(VENV)/.installed
+# Most tests wait for servers. Each process starts its own; a file's tests stay together.
+PROCESSES ?= 2
 
 .PHONY: demo test starlette-suite check bench manifests docs clean help
 
@@ -23,7 +25,7 @@ demo: $(STAMP) ## Mirror live traffic through a real Envoy and read the report
 
 test: $(STAMP) ## Run every test, on real servers
 	@tests/install-servers
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=$(PROCESSES) --dist=loadfile $(ARGS)
 
 starlette-suite: $(STAMP) ## Run Starlette's own tests with each application wrapped
 	$(BIN)/python tests/starlette_suite.py

@@ -578,6 +578,19 @@ def test_a_psycopg_block_commits_at_its_end_and_leaves_the_next_one_what_it_wrot
     assert rows(url) == 0
 
 
+def test_outside_of_requests_the_end_of_a_with_block_closes_the_connection_and_lets_its_locks_go(
+    counted: str,
+) -> None:
+    set_process_context(Settings.load({}, role="shadow"))
+    with psycopg.connect(counted) as connection:
+        connection.execute(INSERT)
+    set_process_context(None)
+    with psycopg.connect(counted, autocommit=True) as look:
+        idle = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
+        assert look.execute(idle).fetchone() == (0,)
+    assert rows(counted) == 0
+
+
 def test_what_is_refused_outside_of_requests_says_how_to_let_it_happen(counted: str) -> None:
     remedy = r"outside of requests.*MIRRORPROOF_OUTSIDE_REQUESTS=sql\.\*"
     kept = psycopg.connect(counted)

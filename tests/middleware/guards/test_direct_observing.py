@@ -276,6 +276,7 @@ ORDERS = "CREATE TABLE orders (id serial PRIMARY KEY, note text)"
 @pytest.fixture
 def orders(url: str) -> Iterator[str]:
     with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute("DROP TABLE IF EXISTS orders CASCADE")
         admin.execute(ORDERS)  # whose sequence goes on when a mirrored request is rolled back
         yield url
         admin.execute("DROP TABLE orders")

@@ -34,6 +34,8 @@ class Driver(ABC):
     """A statement that does nothing and returns no rows."""
     rolls_back_on_setting = False
     """Whether setting an isolation level also ends the transaction."""
+    with_closes = False
+    """Whether the end of a connection's `with` also closes it."""
 
     def autocommits(self, connection: Any) -> bool:
         """Whether the connection commits each statement by itself."""
@@ -98,6 +100,7 @@ class Psycopg(Driver):
     """psycopg 3."""
 
     nothing = _NOTHING
+    with_closes = True
 
     def only_read(self, connection: Any) -> None:
         connection.read_only = True

@@ -94,7 +94,8 @@ class ShieldConnection(Proxy):
 
     def close(self) -> None:
         """End the checkout; the lease goes on."""
-        self._checkout.rollback()
+        if self._on_close is not _left_already:
+            self._checkout.rollback()
         self._leave()
 
     def _leave(self) -> None:
@@ -114,6 +115,8 @@ class ShieldConnection(Proxy):
             self.commit()
         else:
             self.rollback()
+        if self._checkout.lease.driver.with_closes:
+            self._leave()
 
     @contextmanager
     def transaction(self, *_: Any, **__: Any) -> Iterator[Any]:

@@ -1,7 +1,8 @@
 """The pika guard: at the methods of its two channels, the blocking one and the one with callbacks.
 
 A suppressed consumer is one whose queue stays empty: `start_consuming` and `consume` wait as they would.
-In a request they wait for a second, in a process that serves mirrors only for as long as it likes.
+In a request they wait for a second, in a process that serves mirrors only for as long as it likes. What a
+request hands over to the thread of a connection stays that request's there.
 
 Knows pika's channels. Must not know what a message means.
 """
@@ -9,15 +10,20 @@ Knows pika's channels. Must not know what a message means.
 from __future__ import annotations
 
 import copy
+import logging
+import sys
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from mirrorproof.context import MirrorContext, current
+from mirrorproof.context import MirrorContext, carry, current, held
+from mirrorproof.errors import EffectRefusedError
 from mirrorproof.guards import Guard
 from mirrorproof.guards.amqp import DESCRIBED, Arguments, carry_callback, judged, marked_headers
 
 __all__ = ["PikaGuard", "channel_name"]
 
+_log = logging.getLogger("mirrorproof")
 _WAIT_IN_REQUEST_S: Final = 1.0
 _KEPT: Final = "_mirrorproof_suppressed_consumers"
 _ANSWERS: Final = {
@@ -43,7 +49,8 @@ class PikaGuard(Guard):
     covers = "publish, get, consume, declare, delete, purge and bind of pika's BlockingChannel and Channel"
 
     def install(self) -> None:
-        from pika.adapters.blocking_connection import BlockingChannel
+        from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+        from pika.adapters.select_connection import IOLoop
         from pika.channel import Channel
 
         for name in _ANSWERS:
@@ -59,6 +66,10 @@ class PikaGuard(Guard):
         consume = BlockingChannel._basic_consume_impl
         self.wrap(BlockingChannel, "_basic_consume_impl", judged(consume, describe, _silent_consumer))
         self.wrap(BlockingChannel, "basic_cancel", _cancel)
+        self.wrap(BlockingConnection, "add_callback_threadsafe", partial(_hand_over, 0))
+        self.wrap(BlockingConnection, "call_later", partial(_hand_over, 1))
+        for name, at in (("add_callback_threadsafe", 0), ("add_callback", 0), ("call_later", 1)):
+            self.wrap(IOLoop, name, partial(_hand_over, at))
 
     def _guard(self, owner: Any, name: str, stub: Any, adapt: Any = None) -> None:
         self.wrap(owner, name, judged(getattr(owner, name), DESCRIBED[name], stub, adapt))
@@ -145,3 +156,32 @@ def _cancel(wrapped: Any, channel: Any, args: tuple[Any, ...], kwargs: dict[str,
     channel.__dict__[_KEPT].discard(tag)
     channel._consumer_infos.pop(tag, None)
     return []
+
+
+# -- what a connection's thread is asked to do
+
+
+def _hand_over(at: int, wrapped: Any, its: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A callback for the thread that looks after the connection: there it is the request's that gave it."""
+    if held() is None or sys._getframe(1).f_globals.get("__name__", "").startswith("pika."):
+        return wrapped(*args, **kwargs)  # heartbeats and the like are nobody's
+    if len(args) > at and callable(args[at]):
+        return wrapped(*args[:at], _handed(args[at]), *args[at + 1 :], **kwargs)
+    if callable(kwargs.get("callback")):
+        kwargs["callback"] = _handed(kwargs["callback"])
+    return wrapped(*args, **kwargs)
+
+
+def _handed(callback: Callable[[], Any]) -> Callable[[], Any]:
+    giver, carried = held(), carry(callback)
+
+    def handed() -> None:
+        if held() is giver:
+            callback()
+            return
+        try:
+            carried()
+        except EffectRefusedError:  # which would end a thread that serves everybody
+            _log.exception("mirrorproof refused what a mirrored request had a connection's thread do")
+
+    return handed

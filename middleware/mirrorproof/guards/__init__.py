@@ -36,8 +36,8 @@ __all__ = [
 
 ENTRY_POINT_GROUP: Final = "mirrorproof.guards"
 
-# They are around applications, and connect by way of others.
-_AROUND: Final = frozenset({"celery", "django", "sqlalchemy"})
+# They are around applications, and what connects is others.
+_AROUND: Final = frozenset({"celery", "django", "sqlalchemy", "uvloop"})
 
 _INHERITED: Final = object()  # in the place of what an owner has from its base class
 

@@ -7,8 +7,8 @@ the call uses included) and what a guarded client connects by itself passes, as 
 byte code, temporary files, standard streams, log files, name resolution. All else is stopped.
 
 It sees what goes through Python's own socket, os, subprocess and sqlite3. It does not see what a library in
-C opens by itself (libpq, librdkafka, gRPC, uvloop's streams), nor what is sent on a connection or written
-to a file that was opened before the request. What Python tells nobody of, `unheard` does.
+C opens by itself (libpq, librdkafka, gRPC), nor what is sent on a connection or written to a file that was
+opened before the request. What Python tells nobody of, `unheard` does; what uvloop opens, the guard `uvloop`.
 
 Knows audit events. Must not know any client.
 """
@@ -30,7 +30,16 @@ from mirrorproof.decision import Mode
 from mirrorproof.errors import UnguardedError
 from mirrorproof.exchange import Outcome
 from mirrorproof.guards import Guard, guarded_packages
-from mirrorproof.guards.unheard import FORKED, MADE, SIGNALLED, UNKNOWN, folder_of_open, wrap_unheard
+from mirrorproof.guards.unheard import (
+    CONNECTED,
+    FORKED,
+    MADE,
+    SIGNALLED,
+    STARTED,
+    UNKNOWN,
+    folder_of_open,
+    wrap_unheard,
+)
 from mirrorproof.ledger import digest_of
 from mirrorproof.rulings import Where
 from mirrorproof.settings import Unguarded
@@ -361,6 +370,7 @@ _WATCHED: Final[dict[str, Callable[..., _Way | None]]] = {
     "os.setxattr": _attributed, "os.removexattr": _attributed,
     "os.rename": _renamed, "os.link": _made, "os.symlink": _made,
     "socket.bind": _bound, MADE: _attributed_in, SIGNALLED: _killed, FORKED: _started_bare,
+    CONNECTED: _connected, STARTED: _started,
     "socket.connect": _connected, "socket.sendto": _connected, "socket.sendmsg": _connected,
     "subprocess.Popen": _started, "os.system": _started, "os.exec": _started, "os.posix_spawn": _started,
     "os.spawn": lambda context, mode, *more: _started(context, *more), "pty.spawn": _spawned_in_terminal,

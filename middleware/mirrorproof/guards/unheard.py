@@ -15,11 +15,13 @@ from typing import Any, Final
 from mirrorproof.context import is_mirrored
 from mirrorproof.guards import Guard
 
-__all__ = ["FORKED", "MADE", "SIGNALLED", "UNKNOWN", "folder_of_open", "wrap_unheard"]
+__all__ = ["CONNECTED", "FORKED", "MADE", "SIGNALLED", "STARTED", "UNKNOWN", "folder_of_open", "wrap_unheard"]
 
 MADE: Final = "mirrorproof.os.mknod"  # path, folder or None
 SIGNALLED: Final = "mirrorproof.signal.pidfd_send_signal"  # process, signal
 FORKED: Final = "mirrorproof.fork_exec"  # program, arguments
+CONNECTED: Final = "mirrorproof.socket.connect"  # None, address; of a loop that connects in C
+STARTED: Final = "mirrorproof.process.start"  # program, arguments; of a loop that starts in C
 UNKNOWN: Final = object()
 
 _here: Final = local()

@@ -15,6 +15,8 @@ from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import pytest
+from anyio import to_thread
+from asgiref.sync import async_to_sync, sync_to_async
 
 from mirrorproof import Settings, current, install_guards, side_effect, uninstall_guards
 from mirrorproof.context import MirrorContext, adopt, detached, entered, set_process_context
@@ -527,3 +529,23 @@ def test_a_free_worker_is_always_whose_the_item_is_or_refused_or_does_not_get_it
             assert verdict is (Verdict.WITHHOLD if mirrored[0] else Verdict.DOUBT)
         else:
             assert verdict is Verdict.ADOPT
+
+
+async def test_the_workers_of_anyio_and_asgiref_do_what_a_mirrored_request_hands_them() -> None:
+    """Every synchronous endpoint of Starlette's and Django's: its job is in a queue of the pool's own."""
+    mirror = request_of()
+    assert await to_thread.run_sync(current) is None
+    with entered(mirror):
+        async with asyncio.timeout(20):
+            assert await to_thread.run_sync(current) is mirror
+            assert await sync_to_async(current)() is mirror
+            assert await asyncio.to_thread(async_to_sync(sync_to_async(current))) is mirror
+    assert await to_thread.run_sync(current) is None
+
+
+async def test_an_item_that_the_application_takes_in_a_worker_of_anyios_is_withheld() -> None:
+    its: queue.Queue[int] = queue.Queue()
+    with entered(request_of()):
+        its.put(1)
+    its.put(2)
+    assert await to_thread.run_sync(its.get) == 2

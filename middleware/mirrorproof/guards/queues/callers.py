@@ -28,7 +28,10 @@ __all__ = [
 
 _SKIPPED: Final = frozenset({"queue", "asyncio.queues", "mirrorproof.context", "mirrorproof.failsafe"})
 _OWN: Final = __name__.rpartition(".")[0]
-_AROUND: Final = frozenset({"celery", "django", "mirrorproof", "psycopg_pool", "requests", "sqlalchemy"})
+# Among them are those whose own queues bring jobs to threads: a job carries its request by itself.
+_AROUND: Final = frozenset({
+    "anyio", "asgiref", "celery", "django", "mirrorproof", "psycopg_pool", "requests", "sqlalchemy",
+})  # fmt: skip
 # They run what they are given, and hand its result to somebody else.
 _POOLS: Final = frozenset({"anyio", "asgiref", "asyncio", "concurrent", "multiprocessing"})
 _FRAMES: Final = 3

@@ -1,10 +1,11 @@
-"""Django's ORM, on PostgreSQL and on SQLite."""
+"""Django's ORM, on PostgreSQL, on SQLite, and on MariaDB by PyMySQL."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sqlite3
+import sys
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import django
+import pymysql
 from django.conf import settings
 from django.db import IntegrityError, connections, models, transaction
 
+from clients.mariadb import MariadbPeer
 from clients.postgres import PostgresPeer
 from clients.table import Case, Client
 
@@ -39,6 +42,8 @@ class DjangoPeer:
 
     def __init__(self, alias: str, database: dict[str, Any]) -> None:
         self.alias = alias
+        with suppress(AttributeError):  # this thread's, to a server that has ended
+            del connections[alias]
         connections.settings[alias] = connections.configure_settings({"default": database})["default"]
 
     @property
@@ -88,6 +93,38 @@ class OnSqlite(DjangoPeer):
         self.close()
         self._watch.close()
         shutil.rmtree(self._directory, ignore_errors=True)
+
+
+class OnMariadb(DjangoPeer, MariadbPeer):
+    """MariaDB, which PyMySQL reaches in mysqlclient's place."""
+
+    def __init__(self) -> None:
+        _import_backend_on_pymysql()
+        MariadbPeer.__init__(self)
+        super().__init__("on_mariadb", {
+            "ENGINE": "django.db.backends.mysql", "NAME": "shop", "USER": "root", "HOST": "127.0.0.1",
+            "PORT": self.port, "CONN_MAX_AGE": 600,
+        })  # fmt: skip
+
+    def stop(self) -> None:
+        self.close()
+        MariadbPeer.stop(self)
+
+
+def _import_backend_on_pymysql() -> None:
+    """As `pymysql.install_as_MySQLdb()`, but other tests may still use mysqlclient."""
+    real = {name: sys.modules.pop(name) for name in [*sys.modules] if _is_mysqldb(name)}
+    pymysql.install_as_MySQLdb()
+    import django.db.backends.mysql.base
+
+    assert django.db.backends.mysql.base.Database is pymysql
+    for name in filter(_is_mysqldb, [*sys.modules]):
+        del sys.modules[name]
+    sys.modules.update(real)
+
+
+def _is_mysqldb(name: str) -> bool:
+    return name.partition(".")[0] in ("MySQLdb", "_mysql")
 
 
 @contextmanager
@@ -147,8 +184,11 @@ def _cases() -> tuple[Case, ...]:
 
 
 CLIENTS = [
-    Client(name="django (psycopg)", guard="django", peer="django on postgresql", cases=_cases()),
+    Client(name="django (psycopg)", guard="django", peer="django on postgresql", cases=_cases(),
+           not_covered="On psycopg2 it is alike (tests/middleware/guards/test_django.py)."),
     Client(name="django (sqlite3)", guard="django", peer="django on sqlite", cases=_cases(),
-           not_covered="Its MySQL and Oracle backends, and psycopg2, are refused in a mirrored request."),
+           not_covered="Its Oracle backend, and mysqlclient, are refused in a mirrored request."),
+    Client(name="django (pymysql)", guard="django", peer="django on mariadb", cases=_cases(),
+           not_covered="As pymysql with SQLAlchemy: schema changes (a migration, say) are refused."),
 ]  # fmt: skip
-PEERS = {"django on postgresql": OnPostgres, "django on sqlite": OnSqlite}
+PEERS = {"django on postgresql": OnPostgres, "django on sqlite": OnSqlite, "django on mariadb": OnMariadb}

@@ -1,4 +1,4 @@
-"""The Django guard: its ORM's connections, for PostgreSQL and SQLite.
+"""The Django guard: its ORM's connections, for PostgreSQL, SQLite, and MariaDB by PyMySQL.
 
 Theory of operation. Django keeps a connection for each thread and alias, beyond the request. A mirrored
 request gets connections of its own instead, thrown away at its end, and what they connect to is a shield on
@@ -28,6 +28,7 @@ from mirrorproof.guards.sql.statement import read
 __all__ = ["DjangoGuard"]
 
 _MADE_HARMLESS = ("postgresql", "sqlite")
+_KINDS = {"django.db.backends.sqlite3": "sqlite", "django.db.backends.mysql": "mysql"}
 
 
 class DjangoGuard(Guard):
@@ -37,7 +38,10 @@ class DjangoGuard(Guard):
     module = "django.db"
     distribution = "django"
     tested = ("5.2", "5.2")
-    covers = "the ORM, django.db.connection(s) and their cursors on PostgreSQL and SQLite: a request lease"
+    covers = (
+        "the ORM, django.db.connection(s) and their cursors on PostgreSQL, SQLite, and MariaDB by PyMySQL: a "
+        "request lease"
+    )
 
     def install(self) -> None:
         from django.db.backends.base.base import BaseDatabaseWrapper
@@ -74,7 +78,7 @@ def _own_connection(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: 
 
 def _is_own(context: MirrorContext, settings: dict[str, Any]) -> bool:
     """Whether the database that an alias names is v2's own."""
-    kind = "sqlite" if settings["ENGINE"].endswith("sqlite3") else "postgresql"
+    kind = _KINDS.get(settings["ENGINE"], "postgresql")
     given = {name.lower(): settings.get(name) or None for name in ("HOST", "PORT")}
     options = settings.get("OPTIONS") or {}
     return connects_to_own(context, kind, (), {"database": settings["NAME"], **given, **options})
@@ -82,13 +86,19 @@ def _is_own(context: MirrorContext, settings: dict[str, Any]) -> bool:
 
 def _connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     context = borrower()
-    if context is not None and instance.vendor not in _MADE_HARMLESS:
+    if context is not None and not _is_made_harmless(instance):
         raise EffectRefusedError(
             f"mirrorproof cannot make Django's {instance.vendor} backend harmless, so a mirrored request "
-            f"gets no connection to it; it can for {' and '.join(_MADE_HARMLESS)}{context.way_out('sql')}"
+            f"gets no connection to it; it can for {', '.join(_MADE_HARMLESS)}, and mysql by PyMySQL"
+            f"{context.way_out('sql')}"
         )
-    wrapped(*args, **kwargs)  # PostgreSQL's drivers have guards of their own
+    wrapped(*args, **kwargs)  # the servers' drivers have guards of their own
     mark_observed(instance.connection)
+
+
+def _is_made_harmless(connection: Any) -> bool:
+    by_pymysql = connection.vendor == "mysql" and connection.Database.__name__ == "pymysql"
+    return by_pymysql or connection.vendor in _MADE_HARMLESS
 
 
 def _lend_sqlite(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -14,6 +14,7 @@ import psycopg2
 import psycopg2.extensions
 import psycopg2.extras
 import psycopg2.pool
+import psycopg2.sql
 import psycopg_pool
 import pytest
 import sqlalchemy as sa
@@ -604,3 +605,17 @@ def test_what_is_refused_outside_of_requests_says_how_to_let_it_happen(counted: 
         connection.execute(INSERT)
     set_process_context(None)
     kept.close()
+
+
+def test_psycopg2_s_own_helpers_take_a_mirrored_request_s_connection(url: str) -> None:
+    with mirrored():
+        connection = psycopg2.connect(url)
+        cursor = connection.cursor()
+        psycopg2.extras.register_default_jsonb(connection, loads=str)
+        psycopg2.extras.register_uuid(conn_or_curs=cursor)
+        psycopg2.extensions.register_type(psycopg2.extensions.UNICODE, connection)
+        assert psycopg2.extensions.quote_ident("a b", connection) == '"a b"'
+        assert psycopg2.sql.Identifier("a b").as_string(connection) == '"a b"'
+        cursor.execute("""SELECT '{"a": 1}'::jsonb""")
+        assert cursor.fetchone() == ('{"a": 1}',)
+        connection.close()

@@ -16,6 +16,7 @@ from mirrorproof.guards.direct.lending import borrower, connect_really, is_shiel
 from mirrorproof.guards.direct.observing import Observed, kept_rows
 from mirrorproof.guards.direct.own import connects_to_own, noted
 from mirrorproof.guards.sql.effects import first_parameters
+from mirrorproof.guards.sql.proxy import Proxy
 from mirrorproof.guards.sql.statement import Statement
 
 __all__ = ["Psycopg2Guard"]
@@ -44,6 +45,17 @@ class Psycopg2Guard(Guard):
         self.wrap(SimpleConnectionPool, "getconn", _pool_getconn)  # these are the same under other names
         self.wrap(SimpleConnectionPool, "putconn", _pool_putconn)
 
+        self._take_shields()
+
+    def _take_shields(self) -> None:
+        """Have functions in C, which want a connection or cursor of their own, take a shield's."""
+        from psycopg2 import _ipaddress, _json, _range, extensions
+
+        for name in ("register_type", "quote_ident", "encrypt_password"):
+            self.wrap(extensions, name, _with_real)
+        for module in (_ipaddress, _json, _range):
+            self.wrap(module, "register_type", _with_real)
+
     def uninstall(self) -> None:
         super().uninstall()
         _observed.clear()
@@ -68,6 +80,14 @@ def _connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[st
     if context is None:
         return noted(connect(*args, **kwargs), _DIALECT, args, kwargs)
     return lend(context, _DIALECT, connect, args, kwargs)
+
+
+def _with_real(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return wrapped(*map(_real, args), **{name: _real(value) for name, value in kwargs.items()})
+
+
+def _real(argument: Any) -> Any:
+    return argument._real if issubclass(type(argument), Proxy) else argument
 
 
 def _cursor_factory(args: tuple[Any, ...]) -> dict[str, Any]:

@@ -204,7 +204,8 @@ PIPED = ("redis.set", "redis.incrby")
 TAKEN = ("queue.consume", "redis.rpush", "queue.consume", "redis.xadd")
 TRANSACTION = ("redis.incrby", "redis.incrby")
 NOT_COVERED = (
-    "What is sent past `execute_command`, on a connection that the application took from the pool itself. "
+    "What is sent past `execute_command` is refused, not answered: on a connection that the application took "
+    "from the pool itself, or by a method, a `json()`, `ft()` or `ts()` that it kept from before the guards. "
     "A mirrored request sees its own writes to strings, hashes and times to live, its deletes and "
     "renames. Of what it writes to lists, sets, sorted sets and streams it sees that the key is there; "
     "what is in them, bits, HyperLogLogs, fields' own times to live, the types of modules and what came "

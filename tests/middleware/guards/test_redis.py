@@ -15,6 +15,8 @@ from clients.redis_client import RedisPeer
 from mirrorproof import install_guards, uninstall_guards
 from mirrorproof.context import MirrorContext, entered, set_process_context
 from mirrorproof.decision import Decision, Mode
+from mirrorproof.errors import EffectRefusedError
+from mirrorproof.exchange import Outcome
 from mirrorproof.settings import Settings
 
 
@@ -267,3 +269,77 @@ async def test_subscribers_listen_and_nothing_is_published_where_no_other_way_ou
     client.publish("news", "the first that is heard")
     assert heard.get_message(timeout=5)["data"] == b"the first that is heard"  # type: ignore[index]
     heard.close()
+
+
+# -- what comes to a connection past the guard
+
+
+class FromBefore:
+    """What an application kept from before the guards, as names of a module's."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.command = client.execute_command
+        self.json, self.series, self.search = client.json(), client.ts(), client.ft("orders")
+        self.pipeline = client.pipeline()
+        self.execute = self.pipeline.execute
+        self.connection = client.connection_pool.get_connection()
+
+    def ways(self) -> dict[str, Any]:
+        return {
+            "execute_command": lambda: self.command("SET", "order", "1"),
+            "json": lambda: self.json.set("order", "$", {"total": 1}),
+            "ts": lambda: self.series.add("order", "*", 1),
+            "ft": self.search.dropindex,
+            "pipeline": lambda: (self.pipeline.set("order", "1"), self.execute()),
+            "connection": lambda: self.connection.send_command("SET", "order", "1"),
+            "packed": lambda: self.connection.send_packed_command("*2\r\n$3\r\nDEL\r\n$5\r\nstock\r\n"),
+            "no command": lambda: self.connection.send_packed_command([b"SET order 1\r\n"]),
+        }
+
+
+PAST = ("execute_command", "json", "ts", "ft", "pipeline", "connection", "packed", "no command")
+
+
+@pytest.mark.parametrize("way", PAST)
+def test_a_write_that_comes_to_a_connection_past_the_guard_is_refused(client: redis.Redis, way: str) -> None:
+    uninstall_guards()
+    before = FromBefore(client)
+    install_guards("redis")
+    with mirrored(client) as context, pytest.raises(EffectRefusedError):
+        before.ways()[way]()
+    assert {each.outcome for each in context.ledger} <= {Outcome.BLOCKED}
+    assert bool(len(context.ledger)) == (way != "no command")
+    assert client.set("live", "1") is True
+
+
+def test_reads_and_live_writes_that_come_to_a_connection_past_the_guard_are_made(client: redis.Redis) -> None:
+    uninstall_guards()
+    before = FromBefore(client)
+    install_guards("redis")
+    client.set("stock", "10")
+    with mirrored(client):
+        assert before.command("GET", "stock") == b"10"
+    with entered(request(Mode.LIVE)):
+        before.ways()["pipeline"]()
+        assert before.command("SET", "stock", "9") is True
+    assert client.mget("order", "stock") == [b"1", b"9"]
+
+
+async def test_asyncio_refuses_it_as_well(client: redis.Redis, peer: RedisPeer) -> None:
+    uninstall_guards()
+    other = redis.asyncio.Redis(**peer.kwargs, db=1)
+    command = other.execute_command
+    install_guards("redis")
+    async with other:
+        with mirrored(client):
+            with pytest.raises(EffectRefusedError):
+                await command("SET", "order", "1")
+            assert await command("GET", "order") is None
+        with entered(request(Mode.LIVE)):
+            assert await command("SET", "order", "1") is True
+
+
+def test_what_a_sentinel_is_asked_is_a_read(client: redis.Redis) -> None:
+    with mirrored(client) as context, pytest.raises(redis.ResponseError, match="unknown command"):
+        client.sentinel_masters()  # reaches the server, which is no sentinel
+    assert not context.ledger

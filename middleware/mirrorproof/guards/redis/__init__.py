@@ -1,7 +1,8 @@
 """The redis guard: redis-py's commands, pipelines and cluster, sync and asyncio.
 
 A read is made, a write is answered as the server would have: `commands` tells them apart, `replies` and
-`overlay` know what the server replies, `calls` makes the client's own types of it.
+`overlay` know what the server replies, `calls` makes the client's own types of it. `sending` refuses the
+writes that come to a connection past all that.
 
 Knows where redis-py sends commands. Must not know what a command means.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from mirrorproof.guards import Guard
-from mirrorproof.guards.redis import pipelines, single
+from mirrorproof.guards.redis import pipelines, sending, single
 from mirrorproof.guards.redis.commands import know_lock_scripts
 
 __all__ = ["RedisGuard"]
@@ -31,7 +32,9 @@ class RedisGuard(Guard):
     def install(self) -> None:
         import redis
         import redis.asyncio.cluster
+        import redis.asyncio.connection
         import redis.asyncio.lock
+        import redis.connection
         import redis.lock
 
         for lock in (redis.lock.Lock, redis.asyncio.lock.Lock):
@@ -54,6 +57,8 @@ class RedisGuard(Guard):
             (asyncio.cluster.ClusterPipeline, "execute", pipelines.execute_async),
         ):
             self.wrap(owner, method, wrapper)
+        for connection in (redis.connection.AbstractConnection, asyncio.connection.AbstractConnection):
+            self.wrap(connection, "send_packed_command", sending.judge)
         self._wrap_watching(redis.cluster, single.execute)
         self._wrap_watching(asyncio.cluster, single.execute_async)
 

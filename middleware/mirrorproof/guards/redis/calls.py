@@ -26,6 +26,7 @@ __all__ = [
     "reply_of",
     "shaped",
     "waits_s",
+    "written",
 ]
 
 PUBLISH: Final = "queue.publish"
@@ -49,12 +50,16 @@ def command_of(client: Any, args: tuple[Any, ...]) -> Command:
 
 
 def described(client: Any, command: Command) -> Write | None:
-    """What a command would change, `None` for a read."""
+    """What a client's command would change, `None` for a read."""
+    return None if command.reads else written(command, _host(client))
+
+
+def written(command: Command, host: str | None) -> Write | None:
+    """What a command would change on a server, `None` for a read."""
     if command.reads:
         return None
     try:
         keys = [key.decode("utf-8", "backslashreplace") for key in command.keys]
-        host = _host(client)
         if command.publishes:
             channel = command.alike[0]
             return Write(

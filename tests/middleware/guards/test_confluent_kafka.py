@@ -6,6 +6,7 @@ Most of it runs on the cluster that librdkafka itself can mock, which knows grou
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -39,7 +40,10 @@ from mirrorproof.exchange import Outcome
 
 MOCK = {"bootstrap.servers": "127.0.0.1:1", "test.mock.num.brokers": 1, "log_level": 0}
 TOPIC = "orders"
+# Its threads inherit the mask: another test's storm of interrupts would end the mocked cluster.
+_mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 early = EarlyProducer(MOCK)
+signal.pthread_sigmask(signal.SIG_SETMASK, _mask)
 SENT = ("queue.publish", Outcome.SUPPRESSED)
 TAKEN = ("queue.consume", Outcome.SUPPRESSED)
 

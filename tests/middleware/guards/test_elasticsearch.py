@@ -9,7 +9,7 @@ import pytest
 from clients.search_peer import SearchPeer
 from elasticsearch import ConflictError, Elasticsearch, NotFoundError
 
-from mirrorproof import Settings, install_guards, uninstall_guards
+from mirrorproof import Settings
 from mirrorproof.context import MirrorContext, entered
 from mirrorproof.decision import Decision, Mode
 from mirrorproof.errors import EffectRefusedError
@@ -17,17 +17,8 @@ from mirrorproof.exchange import Outcome
 
 
 @pytest.fixture
-def peer() -> Iterator[SearchPeer]:
-    install_guards()
-    started = SearchPeer()
-    yield started
-    started.stop()
-    uninstall_guards()
-
-
-@pytest.fixture
-def client(peer: SearchPeer) -> Iterator[Elasticsearch]:
-    with Elasticsearch(peer.url, max_retries=0) as opened:
+def client(search_peer: SearchPeer) -> Iterator[Elasticsearch]:
+    with Elasticsearch(search_peer.url, max_retries=0) as opened:
         yield opened
 
 
@@ -36,12 +27,15 @@ def mirrored(*rules: dict[str, Any], mode: Mode = Mode.DRY_RUN) -> MirrorContext
     return MirrorContext(Decision(mode), settings=settings, pair_id="pair-1")
 
 
-def test_a_search_goes_to_the_mesh_with_the_mark(peer: SearchPeer, client: Elasticsearch) -> None:
+def test_a_search_goes_to_the_mesh_with_the_mark(search_peer: SearchPeer, client: Elasticsearch) -> None:
     with entered(mirrored()):
         client.search(index="orders", query={"match_all": {}})
-    assert (peer.seen[-1], peer.headers[-1]["x-istio-mirror"]) == (("POST", "/orders/_search"), "true")
+    assert (search_peer.seen[-1], search_peer.headers[-1]["x-istio-mirror"]) == (
+        ("POST", "/orders/_search"),
+        "true",
+    )
     client.search(index="orders")
-    assert "x-istio-mirror" not in peer.headers[-1]
+    assert "x-istio-mirror" not in search_peer.headers[-1]
 
 
 def test_a_rule_gives_the_answer_as_a_body(client: Elasticsearch) -> None:
@@ -60,18 +54,18 @@ def test_a_rule_gives_the_answer_as_http_an_error_too(client: Elasticsearch) -> 
         client.create(index="orders", id="7", document={})
 
 
-def test_a_rule_lets_a_write_happen(peer: SearchPeer, client: Elasticsearch) -> None:
+def test_a_rule_lets_a_write_happen(search_peer: SearchPeer, client: Elasticsearch) -> None:
     with entered(mirrored({"kind": "search.*", "target": "audit*", "action": "allow"})) as context:
         client.index(index="audit", document={"a": 1})
         client.index(index="orders", document={"a": 1})
-    assert peer.changes == ["POST audit/_doc"]
+    assert search_peer.changes == ["POST audit/_doc"]
     assert [effect.outcome for effect in context.ledger] == [Outcome.EXECUTED, Outcome.SUPPRESSED]
 
 
-def test_a_rule_blocks_a_write(peer: SearchPeer, client: Elasticsearch) -> None:
+def test_a_rule_blocks_a_write(search_peer: SearchPeer, client: Elasticsearch) -> None:
     with entered(mirrored({"kind": "search.delete", "action": "block"})), pytest.raises(EffectRefusedError):
         client.delete_by_query(index="orders", query={"match_all": {}})
-    assert peer.seen == []
+    assert search_peer.seen == []
 
 
 def test_what_the_server_refuses_in_a_live_request_did_not_happen(client: Elasticsearch) -> None:
@@ -86,7 +80,7 @@ def test_a_delete_by_query_of_an_index_that_is_not_there_finds_nothing(client: E
 
 
 def test_a_body_that_can_be_read_once_reaches_the_server_in_a_live_request(
-    peer: SearchPeer, client: Elasticsearch
+    search_peer: SearchPeer, client: Elasticsearch
 ) -> None:
     lines = [{"index": {"_id": "7"}}, {"total": 1}]
     with entered(mirrored(mode=Mode.LIVE)) as context:
@@ -96,22 +90,22 @@ def test_a_body_that_can_be_read_once_reaches_the_server_in_a_live_request(
 
 
 def test_a_bulk_request_that_cannot_be_read_is_refused_when_mirrored(
-    peer: SearchPeer, client: Elasticsearch
+    search_peer: SearchPeer, client: Elasticsearch
 ) -> None:
     with entered(mirrored()), pytest.raises(EffectRefusedError):
         client.bulk(index="orders", operations="{")
-    assert peer.seen == []
+    assert search_peer.seen == []
 
 
 def test_a_scroll_is_the_requests_own_from_its_first_page_to_its_end(
-    peer: SearchPeer, client: Elasticsearch
+    search_peer: SearchPeer, client: Elasticsearch
 ) -> None:
     with entered(mirrored()) as context:
         cursor = client.search(index="orders", scroll="1m")["_scroll_id"]
         client.scroll(scroll_id=cursor)
         client.clear_scroll(scroll_id=[cursor])
         client.clear_scroll(scroll_id="v1")
-    assert set(peer.cursors) == {"v1"}
+    assert set(search_peer.cursors) == {"v1"}
     assert [effect.kind for effect in context.ledger] == ["search.cursor"]
 
 

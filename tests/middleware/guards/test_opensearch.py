@@ -9,24 +9,15 @@ import pytest
 from clients.search_peer import SearchPeer
 from opensearchpy import ConflictError, OpenSearch, TransportError
 
-from mirrorproof import Settings, install_guards, uninstall_guards
+from mirrorproof import Settings
 from mirrorproof.context import MirrorContext, entered
 from mirrorproof.decision import Decision, Mode
 from mirrorproof.exchange import Outcome
 
 
 @pytest.fixture
-def peer() -> Iterator[SearchPeer]:
-    install_guards()
-    started = SearchPeer()
-    yield started
-    started.stop()
-    uninstall_guards()
-
-
-@pytest.fixture
-def client(peer: SearchPeer) -> Iterator[OpenSearch]:
-    with OpenSearch(peer.url) as opened:
+def client(search_peer: SearchPeer) -> Iterator[OpenSearch]:
+    with OpenSearch(search_peer.url) as opened:
         yield opened
 
 
@@ -35,10 +26,13 @@ def mirrored(*rules: dict[str, Any], mode: Mode = Mode.DRY_RUN) -> MirrorContext
     return MirrorContext(Decision(mode), settings=settings, pair_id="pair-1")
 
 
-def test_a_search_goes_to_the_mesh_with_the_mark_however_its_body_travels(peer: SearchPeer) -> None:
-    with OpenSearch(peer.url, send_get_body_as="POST") as client, entered(mirrored()) as context:
+def test_a_search_goes_to_the_mesh_with_the_mark_however_its_body_travels(search_peer: SearchPeer) -> None:
+    with OpenSearch(search_peer.url, send_get_body_as="POST") as client, entered(mirrored()) as context:
         client.transport.perform_request("GET", "/orders/_search", body={"query": {"match_all": {}}})
-    assert (peer.seen[-1], peer.headers[-1]["x-istio-mirror"]) == (("POST", "/orders/_search"), "true")
+    assert (search_peer.seen[-1], search_peer.headers[-1]["x-istio-mirror"]) == (
+        ("POST", "/orders/_search"),
+        "true",
+    )
     assert list(context.ledger) == []
 
 
@@ -79,21 +73,21 @@ def test_a_delete_by_query_of_an_index_that_is_not_there_finds_nothing(client: O
 
 
 def test_a_scroll_is_the_requests_own_from_its_first_page_to_its_end(
-    peer: SearchPeer, client: OpenSearch
+    search_peer: SearchPeer, client: OpenSearch
 ) -> None:
     with entered(mirrored()) as context:
         cursor = client.search(index="orders", params={"scroll": "1m"})["_scroll_id"]
         client.scroll(body={"scroll_id": cursor})
         client.clear_scroll(body={"scroll_id": [cursor]})
         client.clear_scroll(body={"scroll_id": ["v1"]})
-    assert set(peer.cursors) == {"v1"}
+    assert set(search_peer.cursors) == {"v1"}
     assert [(effect.kind, effect.outcome) for effect in context.ledger] == [
         ("search.cursor", Outcome.SUPPRESSED)
     ]
 
 
 @pytest.mark.parametrize("hosts", [["127.0.0.1"], [{"host": "127.0.0.1", "port": 1}], "http://127.0.0.1:1"])
-def test_rules_know_the_host_however_it_was_given(peer: SearchPeer, hosts: Any) -> None:
+def test_rules_know_the_host_however_it_was_given(search_peer: SearchPeer, hosts: Any) -> None:
     canned = {"host": "127.0.0.1", "returns": "canned"}
     with OpenSearch(hosts, max_retries=0) as client, entered(mirrored(canned)):
         assert client.index(index="orders", body={}) == "canned"

@@ -11,12 +11,12 @@ from typing import Any, Self
 import grpc
 from grpc import aio
 
-from mirrorproof.guards.grpc.answers import message, messages
+from mirrorproof.guards.grpc.answers import Over, message, messages
 
 __all__ = ["StreamStreamAnswer", "StreamUnaryAnswer", "UnaryStreamAnswer", "UnaryUnaryAnswer"]
 
 
-class _Ended:
+class _Ended(Over):
     """A call that ended well."""
 
     def __init__(self, multi_callable: Any, requests: Any, returns: Any) -> None:
@@ -25,18 +25,6 @@ class _Ended:
     @classmethod
     def of(cls, multi_callable: Any, requests: Any, returns: Any) -> Self:
         return cls(multi_callable, requests, returns)
-
-    def done(self) -> bool:
-        return True
-
-    def cancel(self) -> bool:
-        return False
-
-    def cancelled(self) -> bool:
-        return False
-
-    def time_remaining(self) -> None:
-        return None
 
     def add_done_callback(self, callback: Callable[[Any], Any]) -> None:
         callback(self)

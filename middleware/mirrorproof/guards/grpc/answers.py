@@ -11,7 +11,7 @@ from typing import Any, Self
 import grpc
 from msgspec import UNSET
 
-__all__ = ["Answered", "message", "message_and_call", "messages"]
+__all__ = ["Answered", "Over", "message", "message_and_call", "messages"]
 
 
 def messages(multi_callable: Any, returns: Any) -> list[Any]:
@@ -49,7 +49,23 @@ def message_and_call(multi_callable: Any, requests: Any, returns: Any) -> tuple[
     return answer, Answered([answer])
 
 
-class Answered(grpc.Call, grpc.Future):  # type: ignore[misc]
+class Over:
+    """What every call that has ended says of itself."""
+
+    def done(self) -> bool:
+        return True
+
+    def cancel(self) -> bool:
+        return False
+
+    def cancelled(self) -> bool:
+        return False
+
+    def time_remaining(self) -> None:
+        return None
+
+
+class Answered(Over, grpc.Call, grpc.Future):  # type: ignore[misc]
     """A call that ended well: a future of its one answer, and an iterator over its answers."""
 
     def __init__(self, answers: list[Any]) -> None:
@@ -87,23 +103,11 @@ class Answered(grpc.Call, grpc.Future):  # type: ignore[misc]
     def add_callback(self, callback: Callable[[], Any]) -> bool:
         return False  # it has ended
 
-    def done(self) -> bool:
-        return True
-
     def running(self) -> bool:
         return False
 
     def is_active(self) -> bool:
         return False
-
-    def cancel(self) -> bool:
-        return False
-
-    def cancelled(self) -> bool:
-        return False
-
-    def time_remaining(self) -> None:
-        return None
 
     def initial_metadata(self) -> tuple[Any, ...]:
         return ()

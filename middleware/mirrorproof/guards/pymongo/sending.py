@@ -22,6 +22,7 @@ from mirrorproof.context import Action, MirrorContext, admitted, current
 from mirrorproof.guards.acting import Write, acting, acting_async
 from mirrorproof.guards.pymongo.answers import Reading, answer
 from mirrorproof.guards.pymongo.commands import described, drawn_ids, is_write
+from mirrorproof.guards.steps import run_steps, run_steps_async
 
 __all__ = ["command_wrapper", "command_wrapper_async"]
 
@@ -138,20 +139,13 @@ def command_wrapper(runner: Any) -> Callable[..., Any]:
         call = _call(args, kwargs)
         if not call.answered:
             return _reply(call, _NO_FACTS)
-        steps = _steps(call)
-        try:
-            asked = next(steps)
-            while True:
-                given, options = _reading(call, *asked)
-                try:
-                    with admitted():
-                        got = runner.run_command(*given, **options)
-                except Exception as error:
-                    asked = steps.throw(error)
-                else:
-                    asked = steps.send(got)
-        except StopIteration as end:
-            return _reply(call, end.value)
+
+        def ask(asked: tuple[str, dict[str, Any]]) -> Any:
+            given, options = _reading(call, *asked)
+            with admitted():
+                return runner.run_command(*given, **options)
+
+        return _reply(call, run_steps(_steps(call), ask))
 
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         context = current()
@@ -182,20 +176,13 @@ def command_wrapper_async(runner: Any) -> Callable[..., Any]:
         call = _call(args, kwargs)
         if not call.answered:
             return _reply(call, _NO_FACTS)
-        steps = _steps(call)
-        try:
-            asked = next(steps)
-            while True:
-                given, options = _reading(call, *asked)
-                try:
-                    with admitted():
-                        got = await runner.run_command(*given, **options)
-                except Exception as error:
-                    asked = steps.throw(error)
-                else:
-                    asked = steps.send(got)
-        except StopIteration as end:
-            return _reply(call, end.value)
+
+        async def ask(asked: tuple[str, dict[str, Any]]) -> Any:
+            given, options = _reading(call, *asked)
+            with admitted():
+                return await runner.run_command(*given, **options)
+
+        return _reply(call, await run_steps_async(_steps(call), ask))
 
     async def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         context = current()

@@ -9,7 +9,8 @@ Knows redis-py's clients and the request. Must not know what a command means.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from mirrorproof.context import MirrorContext, admitted
 from mirrorproof.guards.redis.calls import NEVER_DECODE, client_of, is_bare
 from mirrorproof.guards.redis.commands import Command
 from mirrorproof.guards.redis.overlay import ServerError, Space, UnknownError, answering, handled
+from mirrorproof.guards.steps import run_steps, run_steps_async
 
 __all__ = ["UNTOLD", "forgotten", "own", "own_async", "sees_own", "space_of"]
 
@@ -68,18 +70,12 @@ def own(context: MirrorContext, client: Any, command: Command, send: Callable[..
     """
     if (space := space_of(context, client)) is None or not handled(command):
         return UNTOLD
-    steps, overflows = answering(space, command, _now_ms), space.overflows
-    try:
-        read = next(steps)
-        while True:
-            read = steps.send(_read(send, read))
-    except StopIteration as done:
+    overflows = space.overflows
+    with _server_errors():
+        reply = run_steps(answering(space, command, _now_ms), lambda read: _read(send, read))
         _count(context, space, overflows)
-        return done.value
-    except UnknownError:
-        return UNTOLD
-    except ServerError as error:
-        raise _client_error(error) from None
+        return reply
+    return UNTOLD
 
 
 async def own_async(
@@ -88,18 +84,24 @@ async def own_async(
     """The same for a client of asyncio."""
     if (space := space_of(context, client)) is None or not handled(command):
         return UNTOLD
-    steps, overflows = answering(space, command, _now_ms), space.overflows
-    try:
-        read = next(steps)
-        while True:
-            read = steps.send(await _read_async(send, read))
-    except StopIteration as done:
+    overflows = space.overflows
+    with _server_errors():
+        reply = await run_steps_async(
+            answering(space, command, _now_ms), lambda read: _read_async(send, read)
+        )
         _count(context, space, overflows)
-        return done.value
-    except UnknownError:
-        return UNTOLD
-    except ServerError as error:
-        raise _client_error(error) from None
+        return reply
+    return UNTOLD
+
+
+@contextmanager
+def _server_errors() -> Iterator[None]:
+    """Raise what the server would refuse in the client's own type; end the block where that is unknown."""
+    with suppress(UnknownError):
+        try:
+            yield
+        except ServerError as error:
+            raise _client_error(error) from None
 
 
 def _read(send: Callable[..., Any], read: tuple[Any, ...]) -> Any:

@@ -12,7 +12,7 @@ from mirrorproof import install_guards
 
 @pytest.fixture
 def search_peer() -> Iterator[SearchPeer]:
-    """A fake of Elasticsearch's and OpenSearch's servers, with the guards installed before clients are made."""
+    """A fake of a search server; the guards are installed before clients are made."""
     install_guards()
     started = SearchPeer()
     yield started

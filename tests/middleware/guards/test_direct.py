@@ -18,6 +18,7 @@ import psycopg2.sql
 import psycopg_pool
 import pytest
 import sqlalchemy as sa
+from psycopg.rows import class_row, dict_row
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from mirrorproof import Settings, current, install_guards, uninstall_guards
@@ -619,3 +620,121 @@ def test_psycopg2_s_own_helpers_take_a_mirrored_request_s_connection(url: str) -
         cursor.execute("""SELECT '{"a": 1}'::jsonb""")
         assert cursor.fetchone() == ('{"a": 1}',)
         connection.close()
+
+
+# -- what a mirrored request's code sees is what the driver would show it
+
+
+def test_a_mirrored_request_s_connections_may_make_mappings_and_objects_of_their_rows(url: str) -> None:
+    class Note:
+        def __init__(self, note: str) -> None:
+            self.note = note
+
+    with mirrored() as context:
+        with psycopg.connect(url, row_factory=dict_row) as one:
+            assert one.execute(INSERT + " RETURNING note").fetchone() == {"note": "x"}
+        with psycopg.connect(url, row_factory=class_row(Note)) as other:
+            assert other.execute("SELECT 'y' AS note").fetchone().note == "y"  # type: ignore[union-attr]
+        assert [effect.kind for effect in context.ledger] == ["sql.insert"]
+    assert rows(url) == 0
+
+
+async def test_a_mirrored_request_s_rows_can_be_iterated_over(url: str) -> None:
+    with mirrored():
+        async with await psycopg.AsyncConnection.connect(url, row_factory=dict_row) as connection:
+            found = await connection.execute("SELECT 1 AS a UNION SELECT 2 ORDER BY a")
+            assert [row async for row in found] == [{"a": 1}, {"a": 2}]
+            async with connection.cursor("named") as cursor:
+                await cursor.execute("SELECT 3 AS a")
+                assert [row async for row in cursor] == [{"a": 3}]
+
+
+async def test_what_an_asynchronous_driver_s_methods_return_are_coroutines(url: str) -> None:
+    with mirrored() as context:
+        connection = await asyncpg.connect(url)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(connection.execute(INSERT))
+        assert not connection.is_in_transaction()
+        async with connection.transaction():
+            assert connection.is_in_transaction()
+        await connection.close()
+        assert connection.is_closed()
+        assert [effect.kind for effect in context.ledger] == ["sql.insert"]
+    assert rows(url) == 0
+
+
+def test_a_mirrored_request_s_psycopg_blocks_may_be_rolled_back_on_purpose(url: str) -> None:
+    with mirrored() as context:
+        with psycopg.connect(url, autocommit=True) as connection:
+            with connection.transaction(force_rollback=True):
+                connection.execute(INSERT)
+            with connection.transaction() as outer:
+                connection.execute(INSERT)
+                with connection.transaction():
+                    raise psycopg.Rollback
+                with connection.transaction():
+                    raise psycopg.Rollback(outer)
+            assert connection.execute("SELECT count(*) FROM strays").fetchone() == (0,)
+        assert connection.closed
+        assert not list(context.ledger)
+
+
+async def test_a_mirrored_request_s_asynchronous_blocks_may_be_rolled_back_on_purpose(url: str) -> None:
+    with mirrored() as context:
+        async with await psycopg.AsyncConnection.connect(url) as connection:
+            await connection.set_autocommit(True)
+            async with connection.transaction(force_rollback=True):
+                await connection.execute(INSERT)
+            async with connection.transaction():
+                await connection.execute(INSERT)
+                raise psycopg.Rollback
+            assert not list(context.ledger)
+            await connection.execute(INSERT)
+            assert connection.autocommit
+        assert connection.closed
+        assert [effect.kind for effect in context.ledger] == ["sql.insert"]
+
+
+async def test_a_pool_of_psycopg_s_configures_a_mirrored_request_s_connections_too(url: str) -> None:
+    def configure(connection: Any) -> None:
+        connection.autocommit = True
+        connection.execute("SET work_mem = '9MB'")
+
+    async def configure_async(connection: Any) -> None:
+        await connection.set_autocommit(True)
+        await connection.execute("SET work_mem = '8MB'")
+
+    pool = psycopg_pool.ConnectionPool(url, min_size=1, configure=configure, open=True)
+    with mirrored() as context, pool.connection() as connection:
+        connection.execute(INSERT)
+        assert connection.execute("SHOW work_mem").fetchone() == ("9MB",)
+        assert [effect.kind for effect in context.ledger] == ["sql.insert"]
+    pool.close()
+    async with psycopg_pool.AsyncConnectionPool(url, min_size=1, configure=configure_async) as other:
+        with mirrored():
+            async with other.connection() as asynchronous:
+                assert asynchronous.autocommit
+                assert await (await asynchronous.execute("SHOW work_mem")).fetchone() == ("8MB",)
+
+
+def test_psycopg2_s_own_functions_take_a_mirrored_request_s_connection(url: str) -> None:
+    with mirrored() as context:
+        connection = psycopg2.connect(url)
+        named = psycopg2.sql.SQL("INSERT INTO {} VALUES %s").format(psycopg2.sql.Identifier("strays"))
+        assert named.as_string(connection) == 'INSERT INTO "strays" VALUES %s'
+        assert psycopg2.sql.Literal("it's").as_string(connection) == "'it''s'"
+        assert psycopg2.extensions.quote_ident("a b", connection) == '"a b"'
+        psycopg2.extras.register_default_json(connection, loads=lambda text: ["read", text])
+        psycopg2.extras.register_uuid(conn_or_curs=connection)
+        with connection.cursor() as cursor:
+            psycopg2.extras.execute_values(cursor, named, [("x",), ("y",)])
+            cursor.execute("SELECT '{}'::json")
+            assert cursor.fetchone() == (["read", "{}"],)
+        connection.rollback()
+        connection.set_session(autocommit=True)
+        connection.cursor().execute(INSERT)
+        connection.rollback()
+        connection.close()
+        assert connection.closed == 1
+        assert [effect.kind for effect in context.ledger] == ["sql.insert"]
+    assert rows(url) == 0

@@ -213,7 +213,11 @@ def _pool_getconn(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: di
     context = borrower()
     if context is None or connects_to_own(context, _DIALECT, *_arguments(instance)):
         return wrapped(*args, **kwargs)
-    return lend(context, _DIALECT, sys.modules["psycopg"].Connection.connect, *_arguments(instance))
+    shield = lend(context, _DIALECT, sys.modules["psycopg"].Connection.connect, *_arguments(instance))
+    if instance._configure is not None and is_shield(shield):
+        instance._configure(shield)
+        shield.rollback()
+    return shield
 
 
 async def _pool_getconn_async(
@@ -223,7 +227,11 @@ async def _pool_getconn_async(
     if context is None or connects_to_own(context, _DIALECT, *_arguments(instance)):
         return await wrapped(*args, **kwargs)
     connect = sys.modules["psycopg"].AsyncConnection.connect
-    return await lend_async(context, f"{_DIALECT}_async", connect, *_arguments(instance))
+    shield = await lend_async(context, f"{_DIALECT}_async", connect, *_arguments(instance))
+    if instance._configure is not None and is_shield(shield):
+        await instance._configure(shield)
+        await shield.rollback()
+    return shield
 
 
 def _pool_putconn(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

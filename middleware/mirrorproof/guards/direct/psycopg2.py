@@ -49,12 +49,14 @@ class Psycopg2Guard(Guard):
 
     def _take_shields(self) -> None:
         """Have functions in C, which want a connection or cursor of their own, take a shield's."""
-        from psycopg2 import _ipaddress, _json, _range, extensions
+        from psycopg2 import _ipaddress, _json, _range, extensions, sql
 
         for name in ("register_type", "quote_ident", "encrypt_password"):
             self.wrap(extensions, name, _with_real)
         for module in (_ipaddress, _json, _range):
             self.wrap(module, "register_type", _with_real)
+        for kind in (sql.SQL, sql.Identifier, sql.Literal, sql.Placeholder, sql.Composed):
+            self.wrap(kind, "as_string", _with_real)
 
     def uninstall(self) -> None:
         super().uninstall()

@@ -8,11 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from typing import Any
 
-from sqlalchemy.util.concurrency import greenlet_spawn
-
-from mirrorproof.guards.sql.checkout import Checkout
-
-__all__ = ["Block", "Later", "Rows"]
+__all__ = ["Later", "Rows"]
 
 
 class Later:
@@ -57,30 +53,3 @@ class Rows:
             yield row
             async for each in rows:
                 yield each
-
-
-class Block:
-    """`async with connection.transaction()`, or its three methods."""
-
-    def __init__(self, checkout: Checkout) -> None:
-        self._checkout = checkout
-        self._block = ""
-
-    async def start(self) -> None:
-        """Begin."""
-        self._block = await greenlet_spawn(self._checkout.enter_block)
-
-    async def commit(self) -> None:
-        """Keep."""
-        await greenlet_spawn(lambda: self._checkout.leave_block(self._block, commit=True))
-
-    async def rollback(self) -> None:
-        """Undo."""
-        await greenlet_spawn(lambda: self._checkout.leave_block(self._block, commit=False))
-
-    async def __aenter__(self) -> Block:
-        await self.start()
-        return self
-
-    async def __aexit__(self, kind: object, *_: object) -> None:
-        await (self.commit() if kind is None else self.rollback())

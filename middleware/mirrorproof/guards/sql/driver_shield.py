@@ -16,7 +16,8 @@ from typing import Any, Final
 from sqlalchemy.util.concurrency import greenlet_spawn
 
 from mirrorproof.errors import EffectRefusedError
-from mirrorproof.guards.sql.awaiting import Block, Later, Rows
+from mirrorproof.guards.sql.awaiting import Later, Rows
+from mirrorproof.guards.sql.blocks import AsyncBlock
 from mirrorproof.guards.sql.checkout import Checkout
 from mirrorproof.guards.sql.drivers import Aiosqlite, Asyncpg, PsycopgAsync, await_here
 from mirrorproof.guards.sql.effects import Finder, first_parameters, operation_first, spread_parameters
@@ -32,7 +33,7 @@ _SQL_FIRST: Final = frozenset({
 })  # fmt: skip
 _RUNS_PREPARED: Final = frozenset({"executemany", "fetch", "fetchmany", "fetchrow", "fetchval"})
 _COPY_IN: Final = frozenset({"copy_records_to_table", "copy_to_table"})
-_IGNORED: Final = frozenset({"set_autocommit", "set_isolation_level", "set_read_only", "set_deferrable"})
+_IGNORED: Final = frozenset({"set_isolation_level", "set_read_only", "set_deferrable"})
 _REFUSED: Final = frozenset({
     "reset", "set_authorizer", "tpc_begin", "tpc_prepare", "tpc_commit", "terminate",
 })  # fmt: skip
@@ -49,6 +50,7 @@ def shield_driver(shield: ShieldConnection) -> Any:
         return MariadbDriverShield(shield)
     made = DriverShield(shield._real._connection, checkout, finder)
     made._leave = shield.close
+    made._has_left = lambda: shield.has_left
     return made
 
 
@@ -63,9 +65,11 @@ class Statements(Proxy):
         self._finder = finder
 
     def __getattr__(self, name: str) -> Any:
-        if name in _SQL_FIRST:
+        if name not in _SQL_FIRST:
+            return super().__getattr__(name)
+        if isinstance(self._checkout.lease.driver, Aiosqlite):
             return lambda *args, **kwargs: Later(lambda: self._run(name, *operation_first(args, kwargs)))
-        return super().__getattr__(name)
+        return lambda *args, **kwargs: self._run(name, *operation_first(args, kwargs))
 
     async def _run(self, name: str, sql: Any, args: Any, kwargs: Any) -> Any:
         method = getattr(self._real, name)
@@ -98,6 +102,10 @@ class Statements(Proxy):
 
     async def __aexit__(self, *_: object) -> None:
         await self._real.close()
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        """The rows that a cursor has."""
+        return self._real.__aiter__()  # type: ignore[no-any-return]
 
     @asynccontextmanager
     async def copy(self, statement: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
@@ -152,8 +160,9 @@ class _Prepared(Statements):
 class DriverShield(Statements):
     """A driver's connection. `_leave` ends its checkout."""
 
-    _own = Statements._own | {"_leave"}
+    _own = Statements._own | {"_has_left", "_leave"}
     _leave: Callable[[], None]
+    _has_left: Callable[[], bool]
 
     @property
     def shield_of(self) -> Checkout:
@@ -165,6 +174,10 @@ class DriverShield(Statements):
             return lambda table, *args, **kwargs: self._copy_in(name, table, args, kwargs)
         if name in _IGNORED:
             return self._ignore
+        if name == "autocommit":
+            return self._checkout.autocommit
+        if name in ("closed", "is_closed") and self._has_left():
+            return True if name == "closed" else lambda: True
         if name in _REFUSED:
             raise EffectRefusedError(f"a mirrored request may not use {name} of its connection")
         return super().__getattr__(name)
@@ -176,6 +189,14 @@ class DriverShield(Statements):
 
     async def _ignore(self, *_: Any, **__: Any) -> None:
         """Settings of the transaction: the lease keeps its own."""
+
+    async def set_autocommit(self, value: bool) -> None:
+        """psycopg's."""
+        self._checkout.autocommit = bool(value)
+
+    def is_in_transaction(self) -> bool:
+        """asyncpg's: whether the application has begun one."""
+        return self._checkout.level is not None
 
     async def commit(self) -> None:
         """The application's commit."""
@@ -218,9 +239,9 @@ class DriverShield(Statements):
     def _shield_cursor(self, cursor: Any) -> Any:
         return Statements(cursor, self._checkout, self._finder)
 
-    def transaction(self, *_: Any, **__: Any) -> Any:
+    def transaction(self, savepoint_name: str | None = None, force_rollback: bool = False, **_: Any) -> Any:
         """A transaction, or a savepoint within one."""
-        return Block(self._checkout)
+        return AsyncBlock(self._checkout, self, savepoint_name, force_rollback)
 
 
 def _preparable(query: str) -> Statement:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from abc import ABC, abstractmethod
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Final, cast
 
 from sqlalchemy.util import concurrency
@@ -75,6 +76,10 @@ class Driver(ABC):
         """Whether the next statement on the connection would lose what the cursor has not yet read."""
         return False
 
+    def plain_rows(self, connection: Any) -> AbstractContextManager[Any]:
+        """In here rows are tuples, or mappings, whatever the application has its connections make."""
+        return nullcontext()
+
     def own(self, connection: Any) -> Any:
         """The client library's own connection."""
         return connection._connection if self.is_async else connection
@@ -110,6 +115,17 @@ class Psycopg(Driver):
 
     def settle(self, connection: Any) -> None:
         connection.commit()
+
+    @contextmanager
+    def plain_rows(self, connection: Any) -> Iterator[None]:
+        from psycopg.rows import tuple_row
+
+        own = self.own(connection)
+        before, own.row_factory = own.row_factory, tuple_row
+        try:
+            yield
+        finally:
+            own.row_factory = before
 
     def in_transaction(self, connection: Any) -> bool:
         return int(connection.info.transaction_status) in (1, 2, 3)  # active, in transaction, in error

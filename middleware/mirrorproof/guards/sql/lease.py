@@ -127,12 +127,8 @@ class Lease:
             self.run(statement)
 
     def _ask(self, question: str) -> Any:
-        cursor = self.connection.cursor()
-        try:
-            cursor.execute(question)
-            return cursor.fetchone()
-        finally:
-            cursor.close()
+        with self.driver.plain_rows(self.connection):
+            return self._rows(question)[0]
 
     def _begin_sqlite(self, fuse: SqliteFuse) -> None:
         fuse.phase = Phase.BEGINNING

@@ -10,13 +10,13 @@ Knows DBAPI connections and cursors of the drivers covered. Must not know SQLAlc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Final
 
 from sqlalchemy.util.concurrency import in_greenlet
 
 from mirrorproof.errors import EffectRefusedError
+from mirrorproof.guards.sql.blocks import Block
 from mirrorproof.guards.sql.checkout import Checkout
 from mirrorproof.guards.sql.cursors import NoCursor, ShieldCursor
 from mirrorproof.guards.sql.drivers import await_here
@@ -27,7 +27,7 @@ from mirrorproof.guards.sql.statement import Statement
 __all__ = ["ShieldConnection"]
 
 _SETTINGS: Final = frozenset({"autocommit", "isolation_level", "readonly", "read_only", "deferrable"})
-_SETTERS: Final = frozenset({"set_" + name for name in _SETTINGS} | {"set_session"})
+_SETTERS: Final = frozenset("set_" + name for name in _SETTINGS)
 _REFUSED: Final = frozenset({"set_authorizer", "deserialize", "reset", "tpc_recover", "cancel_safe"})
 
 
@@ -98,6 +98,11 @@ class ShieldConnection(Proxy):
             self._checkout.rollback()
         self._leave()
 
+    @property
+    def has_left(self) -> bool:
+        """Whether the application has closed it."""
+        return self._on_close is _left_already
+
     def _leave(self) -> None:
         on_close, self._on_close = self._on_close, _left_already
         on_close()
@@ -118,16 +123,9 @@ class ShieldConnection(Proxy):
         if self._checkout.lease.driver.with_closes:
             self._leave()
 
-    @contextmanager
-    def transaction(self, *_: Any, **__: Any) -> Iterator[Any]:
+    def transaction(self, savepoint_name: str | None = None, force_rollback: bool = False) -> Any:
         """psycopg's block: a transaction, or a savepoint within one."""
-        block = self._checkout.enter_block()
-        try:
-            yield self
-        except BaseException:
-            self._checkout.leave_block(block, commit=False)
-            raise
-        self._checkout.leave_block(block, commit=True)
+        return Block(self._checkout, self, savepoint_name, force_rollback)
 
     # -- settings: the lease keeps its own, the application sees those that it set
 
@@ -150,7 +148,19 @@ class ShieldConnection(Proxy):
             return object.__getattribute__(self, "_get")(name)
         return object.__getattribute__(self, name)
 
+    def set_session(
+        self, isolation_level: Any = None, readonly: Any = None, deferrable: Any = None,
+        autocommit: Any = None,
+    ) -> None:  # fmt: skip
+        """psycopg2's."""
+        given = {"isolation_level": isolation_level, "readonly": readonly, "deferrable": deferrable}
+        for name, value in (given | {"autocommit": autocommit}).items():
+            if value is not None:
+                self._set(name, value)
+
     def __getattr__(self, name: str) -> Any:
+        if name == "closed" and self.has_left:
+            return type(self._real.closed)(1)
         if name in _SETTERS:
             return lambda value=None, *_, **__: self._set(name, value)
         if name in _REFUSED:

@@ -15,6 +15,7 @@ from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import pytest
+import urllib3
 from anyio import to_thread
 from asgiref.sync import async_to_sync, sync_to_async
 
@@ -382,6 +383,19 @@ def test_a_worker_that_found_no_more_is_refused_and_nobodys_a_minute_after_the_r
     mirror.end()
     assert written() == "written"
     assert current() is None
+
+
+def test_a_client_that_empties_a_queue_of_its_own_does_not_end_the_workers_item() -> None:
+    """urllib3 empties every pool of connections that it closes, as `requests.post` does after its answer."""
+    install_guards("urllib3")
+    mirror = request_of()
+    todo = filled(mirror)
+    todo.get()
+    urllib3.HTTPConnectionPool("127.0.0.1").close()
+    assert (current(), written()) == (mirror, "dry")
+    with pytest.raises(queue.Empty):
+        todo.get_nowait()
+    assert written() is EffectRefusedError
 
 
 def test_a_long_job_of_a_mirrored_request_is_refused_after_it_however_long_it_takes(

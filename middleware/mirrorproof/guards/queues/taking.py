@@ -168,10 +168,11 @@ def doubt(getter: MirrorContext | None, why: str, has: Has | None = None) -> Non
 
 
 def came_back_empty() -> None:
-    """A worker asked for an item and there was none. What it does now, it may do with what it took before."""
-    item = taken()
-    if isinstance(item, Item) and item.mirrored:
-        idle = item.idle(caller())
+    """A worker asked for an item and there was none. What it does now, it may do with what it took before.
+    A client that it uses may have emptied a queue of its own: urllib3 does so with every pool it closes."""
+    item, frame = taken(), caller()
+    if isinstance(item, Item) and item.mirrored and not is_a_clients(frame):
+        idle = item.idle(frame)
         adopt(idle.context, idle)
 
 

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import orm
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool, StaticPool
 
 from mirrorproof.context import MirrorContext, entered, own_traffic, set_process_context
@@ -616,3 +616,58 @@ async def test_gathered_requests_do_not_see_each_other(postgres_url, postgres):
     assert all("dry_run" not in notes for notes in seen[1::2])
     await engine.dispose()
     assert count(postgres) == 4
+
+
+# -- PostgreSQL: one session's error is not another's, though a dry run has one connection only
+
+
+def test_a_statement_that_failed_leaves_a_mirrored_request_s_other_session_alone(postgres):
+    context = context_in()
+    with entered(context), orm.Session(postgres) as one, orm.Session(postgres) as other:
+        one.execute(orders.insert(), {"id": 1, "note": "kept"})
+        savepoint = one.begin_nested()
+        with pytest.raises(sa.exc.DataError):
+            one.execute(sa.text("SELECT 1/0"))
+        other.execute(orders.insert(), {"id": 2, "note": "other"})
+        for again in ("SELECT 1", "SAVEPOINT mine"):
+            with pytest.raises(sa.exc.InternalError, match="current transaction is aborted"):
+                one.execute(sa.text(again))
+        other.commit()
+        savepoint.rollback()
+        one.commit()
+        assert "kept" in one.scalars(sa.select(orders.c.note)).all()
+    context.end()
+    assert [effect.summary[:22] for effect in context.ledger] == [
+        "INSERT orders (id=2, n",
+        "INSERT orders (id=1, n",
+    ]
+    with postgres.connect() as connection:
+        assert connection.execute(orders.select()).all() == []
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+async def test_of_sessions_side_by_side_in_a_mirrored_request_only_those_fail_that_have_to(
+    postgres, postgres_url, driver
+):
+    with postgres.begin() as connection:
+        connection.execute(orders.insert(), [{"id": 1}, {"id": 2}])
+    engine = create_async_engine(postgres_url.replace("postgresql:", f"postgresql+{driver}:"))
+
+    async def insert(key):
+        async with AsyncSession(engine) as session:
+            await session.execute(orders.insert(), {"id": key})
+            await session.commit()
+
+    context = context_in()
+    with entered(context):
+        found = await asyncio.gather(*map(insert, (1, 10, 2, 20)), return_exceptions=True)
+        assert [type(each) for each in found] == [
+            sa.exc.IntegrityError, type(None), sa.exc.IntegrityError, type(None),
+        ]  # fmt: skip
+        async with engine.connect() as connection:
+            keys = await connection.scalars(sa.select(orders.c.id).order_by(orders.c.id))
+            assert keys.all() == [1, 2, 10, 20]
+    context.end()
+    await asyncio.sleep(0)
+    await engine.dispose()
+    assert [effect.outcome for effect in context.ledger] == ["suppressed", "suppressed"]

@@ -19,7 +19,7 @@ from mirrorproof.exchange import Outcome
 from mirrorproof.guards.sql.effects import Found
 from mirrorproof.guards.sql.lease import Lease
 from mirrorproof.guards.sql.statement import Control, Statement
-from mirrorproof.guards.sql.transactions import Transactions
+from mirrorproof.guards.sql.transactions import INNER, Transactions
 from mirrorproof.ledger import digest_of
 
 __all__ = ["Checkout"]
@@ -27,7 +27,6 @@ __all__ = ["Checkout"]
 Run = Callable[[str | None], Any]
 """Runs the application's statement, or another text in its place."""
 
-_INNER: Final = "mirrorproof_statement"
 _DML: Final = frozenset({"sql.insert", "sql.update", "sql.delete"})
 
 
@@ -78,7 +77,7 @@ class Checkout(Transactions):
         try:
             yield
         except BaseException:
-            self._failed = self.lease.driver.postgres
+            self._fail()
             if alone:
                 self.rollback()
             raise
@@ -109,20 +108,24 @@ class Checkout(Transactions):
 
     def _inside(self, statement: Statement, run: Run, find: Callable[[], list[Found]]) -> Any:
         self.lease.used = True
+        if self._failed and self.lease.failed_by is not self:
+            with self._failing():
+                return run(None)
         shared = self.lease.levels.shared(self)
         if shared:
-            self.lease.steer([f"SAVEPOINT {_INNER}"])
+            self.lease.steer([f"SAVEPOINT {INNER}"])
         try:
             result = run(None)
         except BaseException as error:
-            self._failed = self.lease.driver.postgres and not shared
+            if not shared:
+                self._fail()
             self.lease.note_conflict(error, find())
             self.lease.judge(error)
             if shared:
-                self.lease.steer([f"ROLLBACK TO SAVEPOINT {_INNER}", f"RELEASE SAVEPOINT {_INNER}"])
+                self.lease.steer([f"ROLLBACK TO SAVEPOINT {INNER}", f"RELEASE SAVEPOINT {INNER}"])
             raise
         if shared:
-            self.lease.steer([f"RELEASE SAVEPOINT {_INNER}"])
+            self.lease.steer([f"RELEASE SAVEPOINT {INNER}"])
         self._done(statement, find)
         return result
 
@@ -163,7 +166,8 @@ class Checkout(Transactions):
         try:
             answers[statement.control](statement)
         except Exception as error:
-            self._failed |= self.level is not None and statement.control is Control.CHECK_ALL
+            if self.level is not None and statement.control is Control.CHECK_ALL:
+                self._fail()
             self.lease.judge(error)
             raise
         return run(self._nothing)

@@ -72,6 +72,8 @@ class Lease:
         self.info = dict(record.info)
         self.levels = Levels()
         self.debts: list[Any] = []
+        self.failed_by: object = None
+        """PostgreSQL: whose statement failed, so that the transaction takes none until it is mended."""
         self.prepared: dict[str, Any] = {}
         self.turn = turn_for(driver.is_async, self._after_turn)
         self.read_only = context.mode is Mode.READ_ONLY or treatment is DatabaseMode.READ_ONLY
@@ -189,6 +191,17 @@ class Lease:
         except BaseException as error:
             self.give_up(error)
             raise
+
+    def mend(self) -> None:
+        """Have a transaction in which a statement failed go on for the others: what they did stays."""
+        failed_by, self.failed_by = self.failed_by, None
+        if not self.levels.stack or not self.stands():
+            return
+        top = self.levels.stack[-1]
+        self.steer([f"ROLLBACK TO SAVEPOINT {top.name}"])
+        if top.owner is not failed_by and top.wrote:
+            self.levels.lost.add(top.owner)
+        top.wrote, top.effects = False, []
 
     def check_constraints(self) -> None:
         """Raise what a commit would raise."""

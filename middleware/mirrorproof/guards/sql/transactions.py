@@ -10,12 +10,19 @@ Knows transactions as the application sees them. Must not know cursors, drivers 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
 from mirrorproof.errors import EffectRefusedError
 from mirrorproof.guards.sql.lease import Lease
 from mirrorproof.guards.sql.levels import Level
 from mirrorproof.guards.sql.statement import Statement
 
-__all__ = ["Transactions"]
+__all__ = ["INNER", "Transactions"]
+
+INNER: Final = "mirrorproof_statement"
+"""The savepoint around a single statement."""
 
 
 class Transactions:
@@ -74,6 +81,8 @@ class Transactions:
                 self.lease.refresh()
 
     def _settle_debts(self) -> None:
+        if self.lease.failed_by not in (None, self):
+            self.lease.mend()
         while self.lease.debts:
             self.lease.debts.pop()._rollback()
 
@@ -101,7 +110,11 @@ class Transactions:
         if level is None or not self.lease.stands():
             return
         try:
-            self.lease.steer(self.lease.levels.rollback(level, keep=keep, force=self._failed))
+            force = self.lease.failed_by is self
+            statements = self.lease.levels.rollback(level, keep=keep, force=force)
+            self.lease.steer(statements)
+            if any(each.startswith("ROLLBACK") for each in statements):
+                self.lease.failed_by = None
         except Exception:
             if not self.lease.lost():  # a connection that is gone has rolled back
                 raise
@@ -128,6 +141,7 @@ class Transactions:
             self.commit() if commit else self.rollback()
             return
         with self.lease.turn:
+            self._settle_debts()
             statement = Statement("", name=alias)
             if commit:
                 self._release(statement)
@@ -155,7 +169,28 @@ class Transactions:
     def _meet_failure(self) -> None:
         """In a transaction that has failed, PostgreSQL takes no savepoint: let it say so in its own words."""
         if self._failed:
-            self.lease.run("SAVEPOINT mirrorproof_failed")
+            with self._failing():
+                self.lease.run("SAVEPOINT mirrorproof_failed")
+
+    def _fail(self) -> None:
+        """A statement failed, and with it the transaction."""
+        if self.lease.driver.postgres:
+            self._failed = True
+            self.lease.failed_by = self
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """In here the transaction has failed on the server too, which went on with others' meanwhile."""
+        if self.lease.failed_by is self:
+            yield
+            return
+        self.lease.steer([f"SAVEPOINT {INNER}"])
+        with suppress(Exception):
+            self.lease.run("SELECT 1/0")
+        try:
+            yield
+        finally:
+            self.lease.steer([f"ROLLBACK TO SAVEPOINT {INNER}", f"RELEASE SAVEPOINT {INNER}"])
 
     def _savepoint(self, statement: Statement) -> None:
         self._begin()

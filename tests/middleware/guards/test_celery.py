@@ -16,6 +16,7 @@ from kombu.transport import memory
 from mirrorproof import Settings, current, install_guards, uninstall_guards
 from mirrorproof.context import MirrorContext, entered, set_process_context
 from mirrorproof.decision import Decision, Mode
+from mirrorproof.exchange import Outcome
 
 ALLOW = ({"kind": "queue.publish", "queue": "orders", "action": "allow"},)
 
@@ -128,3 +129,22 @@ def wait_until(ready: Any) -> None:
     while not ready():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("wait", [
+    lambda task: task.delay().get(),
+    lambda task: task.delay().get(None),
+    lambda task: task.delay().wait(timeout=None),
+    lambda task: celery.group(task.s(), task.s())().get(),
+    lambda task: celery.group(task.s(), task.s())().join(),
+])  # fmt: skip
+def test_who_waits_for_a_task_that_nobody_was_sent_does_not_wait_for_ever(
+    app: celery.Celery, wait: Any
+) -> None:
+    @app.task(name="shop.count", shared=False, queue="elsewhere")
+    def task() -> int:
+        return 1
+
+    with entered(mirrored()) as context, pytest.raises(celery.exceptions.TimeoutError):
+        wait(task)
+    assert Outcome.SUPPRESSED in {each.outcome for each in context.ledger}

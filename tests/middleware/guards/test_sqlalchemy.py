@@ -17,6 +17,7 @@ from sqlalchemy import orm
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool, StaticPool
 
+from mirrorproof import install_guards
 from mirrorproof.context import MirrorContext, entered, own_traffic, set_process_context
 from mirrorproof.decision import Decision, Mode, Role
 from mirrorproof.errors import EffectRefusedError, LateEffectError, ReadOnlyError
@@ -671,3 +672,99 @@ async def test_of_sessions_side_by_side_in_a_mirrored_request_only_those_fail_th
     await asyncio.sleep(0)
     await engine.dispose()
     assert [effect.outcome for effect in context.ledger] == ["suppressed", "suppressed"]
+
+
+# -- what a live request's ledger says has happened
+
+
+def live_ledger(use):
+    context = context_in(Mode.LIVE)
+    with entered(context):
+        use()
+    context.end()
+    return [effect.summary[:22] for effect in context.ledger]
+
+
+def test_what_a_live_commit_refused_is_not_recorded(postgres):
+    with postgres.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE orders ADD UNIQUE (note) DEFERRABLE INITIALLY DEFERRED"))
+
+    def use():
+        with orm.Session(postgres) as session:
+            session.execute(orders.insert(), [{"id": 1, "note": "same"}, {"id": 2, "note": "same"}])
+            with pytest.raises(sa.exc.IntegrityError):
+                session.commit()
+            session.rollback()
+            session.execute(orders.insert(), {"id": 3})
+            session.commit()
+
+    assert live_ledger(use) == ["INSERT orders (id=3, r"]
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg", "psycopg2"])
+async def test_what_postgres_rolled_back_at_a_live_commit_is_not_recorded(postgres, postgres_url, driver):
+    def use(connection):
+        connection.execute(orders.insert(), {"id": 1})
+        with pytest.raises(sa.exc.DBAPIError):
+            connection.execute(sa.text("SELECT 1/0"))
+        connection.commit()
+        connection.execute(orders.insert(), {"id": 2})
+        with pytest.raises(sa.exc.DBAPIError), connection.begin_nested():
+            connection.execute(sa.text("SELECT 1/0"))
+        connection.commit()
+
+    context = context_in(Mode.LIVE)
+    url = postgres_url.replace("postgresql:", f"postgresql+{driver}:")
+    with entered(context):
+        if driver == "asyncpg":
+            engine = create_async_engine(url, poolclass=NullPool)
+            async with engine.connect() as connection:
+                await connection.run_sync(use)
+        else:
+            with sa.create_engine(url, poolclass=NullPool).connect() as connection:
+                use(connection)
+    assert [effect.summary[:22] for effect in context.ledger] == ["INSERT orders (id=2, r"]
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg", "psycopg2"])
+async def test_what_a_live_request_writes_by_a_raw_cursor_is_recorded_once_and_as_its_mirror_s(
+    postgres, postgres_url, driver
+):
+    url = postgres_url.replace("postgresql:", f"postgresql+{driver}:")
+    insert = "INSERT INTO orders (id) VALUES ({})".format
+
+    def use(engine):
+        with engine.begin() as connection:
+            connection.execute(orders.insert(), {"id": 1})
+            connection.connection.cursor().execute(insert(2))
+        raw = engine.raw_connection()
+        raw.cursor().execute(insert(3))
+        raw.commit()
+        raw.cursor().execute(insert(4))
+        raw.close()
+
+    async def use_async(engine):
+        async with engine.connect() as connection:
+            await connection.execute(orders.insert(), {"id": 1})
+            raw = await connection.get_raw_connection()
+            await raw.driver_connection.execute(insert(2))
+            await connection.commit()
+            await raw.driver_connection.execute(insert(3))
+
+    install_guards(driver)
+    found = []
+    for mode in (Mode.LIVE, Mode.DRY_RUN):
+        context = context_in(mode)
+        with entered(context):
+            if driver == "asyncpg":
+                engine = create_async_engine(url, poolclass=NullPool)
+                await use_async(engine)
+            else:
+                use(sa.create_engine(url, poolclass=NullPool))
+            context.end()
+            await asyncio.sleep(0)
+        found.append(sorted(effect.digest for effect in context.ledger))
+        with postgres.begin() as connection:
+            connection.execute(orders.delete())
+    assert found[0] == found[1]
+    assert len(found[0]) == 3

@@ -21,6 +21,8 @@ class Notes:
 
     def __init__(self) -> None:
         self.open: list[tuple[MirrorContext, Found]] = []
+        self.failed = False
+        """Whether the transaction can only be rolled back: PostgreSQL answers COMMIT so too."""
         self._marks: list[tuple[str, int]] = []
 
     def add(self, context: MirrorContext, found: Iterable[Found]) -> None:
@@ -42,7 +44,9 @@ class Notes:
             self.roll_back()
 
     def commit(self) -> None:
-        """It has happened."""
+        """It has happened, unless the transaction had failed."""
+        if self.failed:
+            self.roll_back()
         notes, self.open = self.open, []
         self._marks.clear()
         for context, each in notes:
@@ -51,6 +55,7 @@ class Notes:
 
     def roll_back(self) -> None:
         """It has not."""
+        self.failed = False
         self.open.clear()
         self._marks.clear()
 
@@ -62,6 +67,7 @@ class Notes:
 
     def _back_to(self, name: str) -> None:
         # One that is not known was set before anything was noted.
+        self.failed = False
         at = self._find(name)
         del self.open[self._marks[at][1] if at >= 0 else 0 :]
         del self._marks[at + 1 :]

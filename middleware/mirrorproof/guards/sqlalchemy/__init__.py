@@ -41,7 +41,7 @@ class SQLAlchemyGuard(Guard):
         self._observer: Observer | None = None
 
     def install(self) -> None:
-        from sqlalchemy.engine import Engine
+        from sqlalchemy.engine import Connection, Engine
         from sqlalchemy.pool import Pool, SingletonThreadPool
 
         from mirrorproof.guards.sqlalchemy.observing import Observer
@@ -52,6 +52,8 @@ class SQLAlchemyGuard(Guard):
         self._lend(SingletonThreadPool, "connect", lambda pool: pool)
         self._observer = Observer(self._now)
         self._observer.listen()
+        for name in ("_commit_impl", "_commit_twophase_impl"):
+            self.wrap(Connection, name, self._observer.commit)
 
     def uninstall(self) -> None:
         super().uninstall()

@@ -5,7 +5,8 @@ application commits, on a live connection a buffer here does, following SQLAlche
 what was rolled back is never reported. On a connection with autocommit a note counts at once. A live
 connection that a mirrored request got hold of (opened before it, kept in a global) is refused.
 
-What a live request writes past SQLAlchemy, through a raw DBAPI cursor, is not seen.
+What a live request writes past SQLAlchemy, through a raw DBAPI cursor, is seen by the driver's own guard if
+it has one.
 
 Knows SQLAlchemy's events. Must not know pools or drivers.
 """
@@ -27,7 +28,7 @@ from mirrorproof.exchange import Outcome
 from mirrorproof.failsafe import failsafe
 from mirrorproof.guards.sql.cursors import ShieldCursor
 from mirrorproof.guards.sql.effects import Found
-from mirrorproof.guards.sql.leased import mark_observed
+from mirrorproof.guards.sql.leased import announce, mark_announced
 from mirrorproof.guards.sql.notes import Notes
 from mirrorproof.guards.sql.statement import Control, Statement, read
 from mirrorproof.guards.sqlalchemy.granting import CONNECTION, finder_of
@@ -48,9 +49,7 @@ class Observer:
             "before_cursor_execute": self._before,
             "after_cursor_execute": self._after,
             "handle_error": self._failed,
-            "commit": lambda connection: self._with(connection, Notes.commit),
             "rollback": lambda connection: self._with(connection, Notes.roll_back),
-            "commit_twophase": lambda connection, *_: self._with(connection, Notes.commit),
             "rollback_twophase": lambda connection, *_: self._with(connection, Notes.roll_back),
         }
 
@@ -77,7 +76,10 @@ class Observer:
             self._refuse_in_read_only(cursor, statement, parameters, context)
             return
         mirror = current()
-        if mirror is None or mirror.action(CONNECTION) in (Action.EXECUTE, Action.OBSERVE):
+        if mirror is None:
+            return
+        if mirror.action(CONNECTION) in (Action.EXECUTE, Action.OBSERVE):
+            announce(True)
             return
         if is_off(mirror, connection.engine):
             return
@@ -113,6 +115,7 @@ class Observer:
         live = current()
         if live is None:
             return
+        announce(False)
         if live.action("sql.write") is Action.OBSERVE or (live.mirrored and is_off(live, connection.engine)):
             failsafe(
                 "note a live statement", live.counters, self._note, live, connection, context, statement,
@@ -123,12 +126,23 @@ class Observer:
         """A statement that SQLAlchemy reports has failed; the checkout does not know its effects."""
         context = failure.execution_context
         cursor = getattr(context, "cursor", None)
-        if isinstance(cursor, ShieldCursor):
+        if not isinstance(cursor, ShieldCursor):
+            announce(False)
+            self._mark_failed(failure)
+        else:
             lease, finder = cursor.checkout.lease, finder_of(cursor.checkout.lease.context, self._now)
             failsafe("note a conflict", lease.context.counters, lambda: lease.note_conflict(
                 failure.original_exception,
                 finder.in_context(context, failure.statement, failure.parameters),
             ))  # fmt: skip
+
+    def _mark_failed(self, failure: Any) -> None:
+        """A live statement's error takes its transaction along where PostgreSQL's server said so."""
+        connection = failure.connection
+        if connection is not None and failure.dialect.name == "postgresql" and not _autocommits(connection):
+            notes = self._notes.get(connection)
+            if notes is not None and _is_the_server_s(failure.original_exception):
+                notes.failed = True
 
     def _note_suppressed(self, cursor: ShieldCursor, context: Any, statement: str, parameters: Any) -> None:
         mirror = cursor.checkout.lease.context
@@ -166,14 +180,34 @@ class Observer:
 
     # -- transactions
 
+    def commit(self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Around a connection's commit, whose event comes before it: it may fail."""
+        notes = self._notes.get(instance)
+        if notes is None:
+            return wrapped(*args, **kwargs)
+        try:
+            result = wrapped(*args, **kwargs)
+        except BaseException:
+            notes.lose() if instance.invalidated else notes.roll_back()
+            raise
+        notes.commit()
+        return result
+
     def _with(self, connection: Connection, what: Callable[[Notes], None]) -> None:
         notes = self._notes.get(connection)
         if notes is not None:
             what(notes)
 
 
+def _is_the_server_s(error: Any) -> bool:
+    cause = error.__cause__ or error
+    if type(cause).__module__.startswith("asyncpg"):  # whose own errors have a state as well
+        return "severity" in vars(cause)
+    return bool(getattr(error, "sqlstate", None) or getattr(error, "pgcode", None))
+
+
 def _mark(connection: Any, _: Any) -> None:
-    mark_observed(getattr(connection, "_connection", connection))  # an async driver's own behind its adapter
+    mark_announced(getattr(connection, "_connection", connection))  # an async driver's own behind its adapter
 
 
 def _autocommits(connection: Connection) -> bool:

@@ -69,6 +69,9 @@ GENERAL = """\
   (setting `unguarded`). What it does on a connection that was open before the request, or in C code that
   Python does not see, is not held back; a shadow's database role, AuthorizationPolicy and network are the
   second layer.
+- **A process's own files**: what is written below `/tmp` and the system's folder for temporary files, by
+  `logging`'s handlers, and as byte code is really written. A service that keeps data there shares it with v1
+  only if both have the same folder.
 """
 
 

@@ -30,6 +30,10 @@ def run(command: tuple[str, ...]) -> None:
     is dry, so a CMD that is no Python, and no script or shell that may start one, is refused; otherwise there
     is a warning. Settings are MIRRORPROOF_* variables and the file that MIRRORPROOF_CONFIG names. CMD takes
     the place of this process, so that signals reach it and its exit code is passed on.
+
+    Requests are told apart by the middleware, not by this. A service without it takes marked requests for
+    live ones in role mixed; in role shadow it is dry, but each transaction is rolled back at its commit, and
+    nothing is captured.
     """
     try:
         settings = Settings.load()

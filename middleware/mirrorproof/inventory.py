@@ -78,7 +78,7 @@ def render(found: dict[str, Any], width: int = 100) -> str:
     """The same as text."""
     rows = [("GUARD", "CLIENT", "HERE", "TRIED WITH", "STATE")]
     for each in found["guards"]:
-        tested = " to ".join(each["tested"]) or "-"
+        tested = " to ".join(dict.fromkeys(each["tested"])) or "-"
         rows.append((each["guard"], each["client"], each["version"] or "-", tested, each["state"]))
     widths = [max(len(row[at]) for row in rows) for at in range(4)]
     lines: list[str] = []

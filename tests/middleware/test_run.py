@@ -48,6 +48,11 @@ def run(
     )  # fmt: skip
 
 
+def test_its_help_says_that_a_service_without_the_middleware_takes_marked_requests_for_live_ones() -> None:
+    told = subprocess.run([MIRRORPROOF, "run", "--help"], capture_output=True, text=True, check=True).stdout
+    assert "A service without it takes marked requests for live ones in role mixed" in " ".join(told.split())
+
+
 def test_a_script_in_a_shadow_writes_nothing_and_the_same_in_a_primary_does(outside: HttpPeer) -> None:
     before = outside.look()
     done = run(sys.executable, "-c", POST, outside.url, role="shadow")
@@ -280,6 +285,7 @@ def test_the_inventory_names_every_guard_and_what_has_none(monkeypatch: pytest.M
     assert told["httpx"]["tested"] == ["0.28", "0.28"]
     text = render(found)
     assert "paramiko 1.0" in text
+    assert "0.28 to 0.28" not in text
     assert all(each["covers"].split()[0] in text for each in found["guards"])
     monkeypatch.setattr("mirrorproof.inventory.distributions", lambda: [])
     assert "none is installed here" in render(inventory())

@@ -329,6 +329,7 @@ def test_a_shadow_process_that_writes_at_start_up_says_once_that_it_did_not(
     assert len(said) == 1
     assert "CREATE TABLE made_at_start_up" in said[0]
     assert "MIRRORPROOF_OUTSIDE_REQUESTS" in said[0]
+    assert "where no middleware tells requests" in said[0]
     with psycopg.connect(url) as connection:
         assert connection.execute("SELECT to_regclass('made_at_start_up')").fetchone() == (None,)
 

@@ -22,8 +22,8 @@ def announce(database: str, statement: str) -> None:
     _announced.add(database)
     _log.warning(
         "mirrorproof: this process serves mirrors only, so what it writes to %s outside requests "
-        "(at start-up, in a worker) is rolled back: %s. To let it write there, set "
-        "MIRRORPROOF_OUTSIDE_REQUESTS=file.*,sql.* or, for an engine on a database of its own, "
-        "MIRRORPROOF_DATABASES='{\"%s\": \"off\"}'",
+        "(at start-up, in a worker, or everywhere where no middleware tells requests) is rolled back: %s. To "
+        "let it write there, set MIRRORPROOF_OUTSIDE_REQUESTS=file.*,sql.* or, for an engine on a database "
+        "of its own, MIRRORPROOF_DATABASES='{\"%s\": \"off\"}'",
         database, statement, database,
     )  # fmt: skip

@@ -37,7 +37,7 @@ from pymongo import (
 from pymongo.errors import BulkWriteError, OperationFailure, WriteError
 from pymongo.server_api import ServerApi
 
-from mirrorproof import Settings, current, install_guards, uninstall_guards
+from mirrorproof import Settings, current, install_guards, side_effect, uninstall_guards
 from mirrorproof.context import MirrorContext, entered
 from mirrorproof.decision import Decision, Mode
 from mirrorproof.errors import EffectRefusedError, ReadOnlyError
@@ -575,3 +575,32 @@ async def test_the_monitor_of_an_async_client_is_nobodys_either(mongo: Mongo) ->
         await client.shop.orders.find_one({})
     await client.close()
     assert set(listener.whose) == {None}
+
+
+@pytest.mark.parametrize("mode", [Mode.DRY_RUN, Mode.LIVE])
+def test_what_a_listener_does_when_it_hears_of_a_command_is_judged_by_itself(
+    mongo: Mongo, mode: Mode
+) -> None:
+    counted: list[str] = []
+
+    class Slow(monitoring.CommandListener):
+        def started(self, event: Any) -> None:
+            self.count(event.command_name)
+
+        def succeeded(self, event: Any) -> None:
+            self.count(event.command_name)
+
+        def failed(self, event: Any) -> None: ...
+
+        @side_effect("statistics.count", "commands")
+        def count(self, name: str) -> None:
+            counted.append(name)
+
+    with MongoClient(mongo.url, server_api=ServerApi("1"), event_listeners=[Slow()]) as client:
+        client.admin.command("ping")
+        counted.clear()
+        with in_mode(mode) as context:
+            client.shop.orders.find_one({})
+        assert counted == (["find", "find"] if mode is Mode.LIVE else [])
+    outcome = Outcome.EXECUTED if mode is Mode.LIVE else Outcome.SUPPRESSED
+    assert [(each.kind, each.outcome) for each in context.ledger] == [("statistics.count", outcome)] * 2

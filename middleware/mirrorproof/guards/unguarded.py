@@ -51,6 +51,7 @@ __all__ = [
     "SOCKET",
     "SQLITE",
     "UnguardedGuard",
+    "database_file",
     "judge_database",
     "stop",
     "watching_databases",
@@ -335,6 +336,12 @@ def _cannot_write(options: list[str]) -> bool:
     """Whether a URI's options say so, each of them once: SQLite lets one of two win."""
     said = [each for each in options if each.startswith(("mode", "immutable"))]
     return len(said) == 1 and said[0] in ("mode=memory", "mode=ro", "immutable=1")
+
+
+def database_file(name: str) -> str | None:
+    """What the ledger calls a database's file; `None` for memory, and for a file that is a process's own."""
+    way = _database_file(name)
+    return way and way.target
 
 
 def judge_database(context: MirrorContext, name: str | None) -> None:

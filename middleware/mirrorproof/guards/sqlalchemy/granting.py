@@ -15,6 +15,7 @@ Knows SQLAlchemy's pools. Must not know statements.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -69,9 +70,15 @@ def hand_out(pool: Pool, connect: Callable[[], Any]) -> Any:
     """The pool's own connection, which the guards of its driver have nothing to say about."""
     with admitted():
         connection = connect()
-    with suppress(TypeError):  # sqlite3's cannot be referred to weakly, and have no guard that asks
-        mark_leased(connection.driver_connection)
+    own = connection.driver_connection
+    _mark(own)
+    _mark(getattr(own, "_conn", None))  # aiosqlite's, which is sqlite3's
     return connection
+
+
+def _mark(connection: Any) -> None:
+    with suppress(TypeError):  # sqlite3's cannot be referred to weakly where their guard is not installed
+        mark_leased(connection)
 
 
 def grant(context: MirrorContext, pool: Pool, now: Callable[[], datetime]) -> Any:
@@ -220,12 +227,12 @@ def _open(context: MirrorContext, driver: Driver, pool: Pool) -> Lease:
         raise EffectRefusedError("`snapshot` in `databases` is for SQLite only")
 
     def arm(connection: Any, _: Any) -> None:
+        _mark(driver.own(connection))
         if isinstance(driver, Pysqlite):
+            _mark(driver.raw(connection))
             if treatment is DatabaseMode.SNAPSHOT:
                 driver.in_own_thread(connection, part_from_file, driver.raw(connection))
             fuses.append(driver.in_own_thread(connection, SqliteFuse, driver.raw(connection)))
-        else:
-            mark_leased(driver.own(connection))
         driver.only_read(connection)
 
     event.listen(physical, "connect", arm, insert=True)
@@ -287,4 +294,4 @@ def _copy_memory(driver: Pysqlite, connection: Any, pool: Pool) -> None:
         return
     if driver.in_own_thread(connection, is_empty_memory):
         source = pool._do_get().dbapi_connection
-        driver.in_own_thread(source, driver.raw(source).backup, own)
+        driver.in_own_thread(source, sqlite3.Connection.backup, driver.raw(source), own)

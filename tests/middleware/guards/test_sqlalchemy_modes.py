@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from mirrorproof.context import MirrorContext, entered, own_traffic
 from mirrorproof.decision import Decision, Mode
-from mirrorproof.errors import ReadOnlyError, SettingsError
+from mirrorproof.errors import EffectRefusedError, ReadOnlyError, SettingsError
 from mirrorproof.guards import install_guards
 from mirrorproof.guards.sqlalchemy.urls import shown
 from mirrorproof.settings import Settings
@@ -58,6 +58,54 @@ def live(engine):
 
 def outcomes(context):
     return [(effect.kind, effect.outcome.value) for effect in context.ledger]
+
+
+# Of a row that a mirrored request commits: how many the request then sees, how many there are afterwards, and
+# what the ledger says. `None`: the write is refused.
+MODES = {
+    "dry_run": (1, 0, "suppressed"),
+    "rollback_at_commit": (0, 0, "suppressed"),
+    "read_only": (None, 0, "blocked"),
+    "off": (1, 1, "executed"),
+    "snapshot": (1, 0, "suppressed"),
+}
+
+
+@pytest.mark.parametrize("treatment", MODES)
+def test_each_mode_does_what_it_says_on_each_engine(engine, treatment):
+    seen, left, outcome = MODES[treatment]
+    context = mirrored(engine, treatment)
+    if treatment == "snapshot" and engine.dialect.name != "sqlite":
+        with entered(context), pytest.raises(EffectRefusedError, match="for SQLite only"), engine.connect():
+            pass
+        return
+    with entered(context), engine.connect() as connection:
+        assert count(connection) == 0
+        if seen is None:
+            with pytest.raises(ReadOnlyError):
+                insert(connection)
+        else:
+            insert(connection)
+            assert count(connection) == 1
+            connection.commit()
+            assert count(connection) == seen
+        context.end()
+    assert live(engine) == left
+    assert outcomes(context) == [("sql.insert", outcome)]
+
+
+def test_a_snapshot_leaves_the_file_to_v1(tmp_path):
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/shop.db", connect_args={"timeout": 0})
+    metadata.create_all(engine)
+    context = mirrored(engine, "snapshot")
+    with entered(context), engine.connect() as connection:
+        insert(connection)
+        with own_traffic(), engine.begin() as v1:  # at once: the file's lock is free
+            insert(v1)
+        connection.commit()
+        context.end()
+    assert live(engine) == 1
+    engine.dispose()
 
 
 def test_off_really_writes_and_is_recorded_as_executed(engine):

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib import import_module
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -92,9 +93,8 @@ class Boto3TransferGuard(Guard):
     covers = "the choice of S3's transfer client: never awscrt's in a mirrored request"
 
     def install(self) -> None:
-        import boto3.s3.transfer
-
-        self.wrap(boto3.s3.transfer, "_should_use_crt", _should_use_crt)
+        transfer = import_module(self.module)  # its package does not have it yet while it is imported
+        self.wrap(transfer, "_should_use_crt", _should_use_crt)
 
 
 def is_read(service: str, operation: str, params: dict[str, Any]) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from typing import Any
 
 import boto3
@@ -76,3 +78,15 @@ def test_a_rule_gives_what_the_operation_answers() -> None:
         uninstall_guards()
     assert answer["MessageId"] == "canned"
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
+
+
+def test_an_application_imports_the_transfers_after_the_guards() -> None:
+    code = """
+from mirrorproof import install_guards
+from mirrorproof.guards import installed_guards
+install_guards()
+from boto3.s3.transfer import TransferConfig
+assert installed_guards()["boto3_transfer"].active
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

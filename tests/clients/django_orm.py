@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import sqlite3
@@ -37,13 +38,14 @@ class Order(models.Model):
         db_table = "orders"
 
 
+_numbers = itertools.count()
+
+
 class DjangoPeer:
-    """A database behind an alias of Django's."""
+    """A database behind an alias of Django's, a new one each: threads keep their connections to old ones."""
 
     def __init__(self, alias: str, database: dict[str, Any]) -> None:
-        self.alias = alias
-        with suppress(AttributeError):  # this thread's, to a server that has ended
-            del connections[alias]
+        self.alias = alias = f"{alias}_{next(_numbers)}"
         connections.settings[alias] = connections.configure_settings({"default": database})["default"]
 
     @property

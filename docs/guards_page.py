@@ -69,9 +69,10 @@ GENERAL = """\
   (setting `unguarded`). What it does on a connection that was open before the request, or in C code that
   Python does not see, is not held back; a shadow's database role, AuthorizationPolicy and network are the
   second layer.
-- **A process's own files**: what is written below `/tmp` and the system's folder for temporary files, by
-  `logging`'s handlers, and as byte code is really written. A service that keeps data there shares it with v1
-  only if both have the same folder.
+- **A process's own files** are really written: what `logging`'s handlers write, byte code, and the temporary
+  files and folders that `tempfile` made for that very request (in a shadow process, for the process too),
+  with all that lies in them. What else lies below `/tmp`, a cache or a folder that the service made at
+  start-up, is stopped like any other file, unless `unguarded_allow` lists it: `file /tmp/shop/*`.
 """
 
 

@@ -82,7 +82,7 @@ class MirrorContext:
 
     __slots__ = (
         "__weakref__", "_cleanups", "_lock", "_observes", "conflicts", "counters", "decision", "ended",
-        "late", "ledger", "pair_id", "resources", "settings", "unobserved", "yielded",
+        "late", "ledger", "pair_id", "resources", "settings", "temporary", "unobserved", "yielded",
     )  # fmt: skip
 
     def __init__(
@@ -107,6 +107,8 @@ class MirrorContext:
         """Whether a live request wrote by a way that guards its mirror but records nothing of a live one."""
         self.resources: dict[Any, Any] = {}
         """Guards' own state for this request, by a key of theirs (an engine's lease)."""
+        self.temporary: dict[str, None] = {}
+        """Files and folders that `tempfile` made for this request."""
         self._cleanups: list[Callable[[], None]] = []
         self._lock = Lock()
         self._observes: bool | None = None

@@ -80,7 +80,7 @@ def files_of(connection: Any) -> list[str | None]:
 def judge_files(context: MirrorContext, files: list[str | None]) -> None:
     """Raise `EffectRefusedError` unless each of them may be written. `None` for one that is not known."""
     for file in files:
-        target = "a file that is not known" if file is None else database_file(file)
+        target = "a file that is not known" if file is None else database_file(context, file)
         if target is None or any(fnmatchcase(target, each) for each in context.settings.unguarded_allow):
             continue
         words = (_CONNECTION, target, f"a write to {target}", digest_of(_CONNECTION, target, None))

@@ -4,7 +4,8 @@ Theory of operation. Python tells an audit hook of every socket that is connecte
 and every process that is started, before it happens, and the hook may veto. So one hook looks up what is
 current: nothing mirrored, nothing to do. What a guard let through (`admitted`, the tasks and threads that
 the call uses included) and what a guarded client connects by itself passes, as do a process's own ways:
-byte code, temporary files, standard streams, log files, name resolution. All else is stopped.
+byte code, temporary files that `tempfile` made for it (`temporary`), standard streams, log files, name
+resolution. All else is stopped.
 
 It sees what goes through Python's own socket, os, subprocess and sqlite3. It does not see what a library in
 C opens by itself (libpq, librdkafka, gRPC), nor what is sent on a connection or written to a file that was
@@ -18,7 +19,6 @@ from __future__ import annotations
 import os
 import socket
 import sys
-import tempfile
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from threading import local
@@ -30,6 +30,7 @@ from mirrorproof.decision import Mode
 from mirrorproof.errors import UnguardedError
 from mirrorproof.exchange import Outcome
 from mirrorproof.guards import Guard, guarded_packages
+from mirrorproof.guards.temporary import is_own, roots
 from mirrorproof.guards.unheard import (
     CONNECTED,
     FORKED,
@@ -64,6 +65,7 @@ KILL: Final = "process.kill"
 SQLITE: Final = "sql.connection"
 
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
+_MAKING: Final = os.O_CREAT | os.O_EXCL
 _DEVICES: Final = frozenset({"/dev/full", "/dev/log", "/dev/null", "/dev/tty", "/dev/zero"})
 _STANDARD: Final = frozenset({
     "/dev/stdin", "/dev/stdout", "/dev/stderr",
@@ -101,7 +103,7 @@ class UnguardedGuard(Guard):
 
     def install(self) -> None:
         wrap_unheard(self)
-        _state.temporary = (*{os.path.realpath(tempfile.gettempdir()), "/tmp"},)  # noqa: S108
+        _state.temporary = roots()
         if not _state.hooked:
             _state.hooked = True
             sys.addaudithook(_hook)  # for ever: there is no way to take one out
@@ -210,7 +212,7 @@ def _called_by(modules: frozenset[str]) -> bool:
 # -- what is it
 
 
-def _opened(_: MirrorContext, path: Any, mode: Any, flags: int) -> _Way | None:
+def _opened(context: MirrorContext, path: Any, mode: Any, flags: int) -> _Way | None:
     if not flags & _WRITING:
         return None
     folder = folder_of_open()
@@ -218,33 +220,55 @@ def _opened(_: MirrorContext, path: Any, mode: Any, flags: int) -> _Way | None:
         name = os.fsdecode(path)  # of posix.open, say, which does not tell the folder that it is opened in
         if not os.path.isabs(name):
             return _Way(FILE, f"file {name}, in a folder that is not told")
-    return _file(path, folder)
+    return _file(context, path, folder, makes=flags & _MAKING == _MAKING, opens=True)
 
 
-def _changed(_: MirrorContext, path: Any, *more: Any) -> _Way | None:
-    return _file(path, more[-1] if more else None)
+def _made(context: MirrorContext, path: Any, *more: Any) -> _Way | None:
+    """A folder that is made."""
+    return _file(context, path, _last(more), itself=True, makes=True)
 
 
-def _truncated(_: MirrorContext, path: Any, *more: Any) -> _Way | None:
-    return _file(path)
+def _removed(context: MirrorContext, path: Any, *more: Any) -> _Way | None:
+    return _file(context, path, _last(more), itself=True)
 
 
-def _attributed(_: MirrorContext, path: Any, *more: Any) -> _Way | None:
-    return _file(path)
+def _changed(context: MirrorContext, path: Any, *more: Any) -> _Way | None:
+    """A file of which more than the content changes, or that of a link: which of them is not told."""
+    folder = _last(more)
+    return _file(context, path, folder) or _file(context, path, folder, itself=True)
 
 
-def _attributed_in(_: MirrorContext, path: Any, folder: Any) -> _Way | None:
-    return _file(path, folder)
+def _last(more: tuple[Any, ...]) -> Any:
+    return more[-1] if more else None
 
 
-def _made(_: MirrorContext, source: Any, made: Any, *more: Any) -> _Way | None:
-    return _file(made, more[-1] if more else None)
+def _truncated(context: MirrorContext, path: Any, *more: Any) -> _Way | None:
+    return _file(context, path)
+
+
+def _attributed(context: MirrorContext, path: Any, *more: Any) -> _Way | None:
+    return _file(context, path)
+
+
+def _attributed_in(context: MirrorContext, path: Any, folder: Any) -> _Way | None:
+    return _file(context, path, folder)
+
+
+def _pointed(context: MirrorContext, source: Any, made: Any, *more: Any) -> _Way | None:
+    return _file(context, made, _last(more), itself=True)
+
+
+def _linked(
+    context: MirrorContext, source: Any, made: Any, source_in: Any = None, made_in: Any = None
+) -> _Way | None:
+    # A file is written to by any of its names.
+    return _file(context, made, made_in, itself=True) or _file(context, source, source_in)
 
 
 def _renamed(
-    _: MirrorContext, source: Any, made: Any, source_in: Any = None, made_in: Any = None
+    context: MirrorContext, source: Any, made: Any, source_in: Any = None, made_in: Any = None
 ) -> _Way | None:
-    return _file(source, source_in) or _file(made, made_in)
+    return _file(context, source, source_in, itself=True) or _file(context, made, made_in, itself=True)
 
 
 def _is_byte_code(name: str) -> bool:
@@ -252,8 +276,19 @@ def _is_byte_code(name: str) -> bool:
     return suffix == "pyc" or (suffix.isdigit() and stem.endswith(".pyc"))
 
 
-def _file(path: Any, folder: Any = None) -> _Way | None:
-    """A file that would be changed, or `None` for one that is a process's own."""
+def _file(
+    context: MirrorContext,
+    path: Any,
+    folder: Any = None,
+    *,
+    itself: bool = False,
+    makes: bool = False,
+    opens: bool = False,
+) -> _Way | None:
+    """A file that would be changed, or `None` for one that is a process's own.
+
+    `itself`: of a link, the link and not what it leads to. `makes`: it fails if there is one.
+    """
     if isinstance(path, int) or path is None:  # it was opened before
         return None
     name = os.fsdecode(path)
@@ -261,12 +296,22 @@ def _file(path: Any, folder: Any = None) -> _Way | None:
         name = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), name)
     if os.path.abspath(name) in _STANDARD:
         return None
-    name = os.path.realpath(name)  # which leads out of /proc/self/cwd and of a file that is open
+    name = _resolved(name, itself)
     if name in _DEVICES or name.startswith(("/dev/pts/", f"/proc/{os.getpid()}/")) or _is_byte_code(name):
         return None
-    if any(name == each or name.startswith(each + os.sep) for each in _state.temporary):
+    below = any(name == each or name.startswith(each + os.sep) for each in _state.temporary)
+    # A folder is opened for a file without a name, or cannot be opened for writing.
+    if below and ((opens and os.path.isdir(name)) or is_own(context, name, makes=makes)):
         return None
     return None if _called_by(frozenset({"logging", "logging.handlers"})) else _Way(FILE, f"file {name}")
+
+
+def _resolved(name: str, itself: bool) -> str:
+    """Where it leads: out of /proc/self/cwd, and of a file that is open."""
+    head, tail = os.path.split(name)
+    if itself and tail not in ("", os.curdir, os.pardir):
+        return os.path.join(os.path.realpath(head), tail)
+    return os.path.realpath(name)
 
 
 def _connected(_: MirrorContext, its: socket.socket, address: Any) -> _Way | None:
@@ -283,9 +328,9 @@ def _connected(_: MirrorContext, its: socket.socket, address: Any) -> _Way | Non
     return _Way(SOCKET, f"socket {name}")
 
 
-def _bound(_: MirrorContext, its: socket.socket, address: Any) -> _Way | None:
+def _bound(context: MirrorContext, its: socket.socket, address: Any) -> _Way | None:
     named = isinstance(address, str | bytes) and bool(address) and address[0] not in (0, "\0")
-    return _file(address) if named else None
+    return _file(context, address) if named else None
 
 
 def _started_bare(_: MirrorContext, program: Any, arguments: Any) -> _Way | None:
@@ -310,17 +355,17 @@ def _killed(context: MirrorContext, process: int, signal: int) -> _Way | None:
     return _Way(KILL, f"process {process}")
 
 
-def _database(_: MirrorContext, name: Any) -> _Way | None:
+def _database(context: MirrorContext, name: Any) -> _Way | None:
     if not isinstance(name, str | bytes | os.PathLike):
         return None
     text = os.fsdecode(name)
-    way = _database_file(text)
+    way = _database_file(context, text)
     if way is None and _state.watches_databases and not getattr(_here, "watched", False):
         return _Way(SQLITE, f"database {text}, opened past sqlite3.connect")
     return way
 
 
-def _database_file(text: str) -> _Way | None:
+def _database_file(context: MirrorContext, text: str) -> _Way | None:
     if text in ("", ":memory:"):
         return None
     if text.startswith("file:"):
@@ -328,7 +373,7 @@ def _database_file(text: str) -> _Way | None:
         if path == ":memory:" or _cannot_write(query.split("&")):
             return None
         text = path
-    way = _file(text)
+    way = _file(context, text)
     return way and _Way(SQLITE, way.target)
 
 
@@ -338,15 +383,15 @@ def _cannot_write(options: list[str]) -> bool:
     return len(said) == 1 and said[0] in ("mode=memory", "mode=ro", "immutable=1")
 
 
-def database_file(name: str) -> str | None:
+def database_file(context: MirrorContext, name: str) -> str | None:
     """What the ledger calls a database's file; `None` for memory, and for a file that is a process's own."""
-    way = _database_file(name)
+    way = _database_file(context, name)
     return way and way.target
 
 
 def judge_database(context: MirrorContext, name: str | None) -> None:
     """A database that another one attaches; `None` where a parameter names it. Raises what `stop` raises."""
-    way = _Way(SQLITE, "a file that a parameter names") if name is None else _database_file(name)
+    way = _Way(SQLITE, "a file that a parameter names") if name is None else _database_file(context, name)
     if way is not None:
         stop(context, way.kind, way.target)
 
@@ -372,10 +417,10 @@ def _extended(_: MirrorContext, connection: Any, path: Any = None) -> _Way | Non
 
 _WATCHED: Final[dict[str, Callable[..., _Way | None]]] = {
     "open": _opened,
-    "os.remove": _changed, "os.rmdir": _changed, "os.mkdir": _changed, "os.chmod": _changed,
+    "os.remove": _removed, "os.rmdir": _removed, "os.mkdir": _made, "os.chmod": _changed,
     "os.chown": _changed, "os.utime": _changed, "os.truncate": _truncated,
     "os.setxattr": _attributed, "os.removexattr": _attributed,
-    "os.rename": _renamed, "os.link": _made, "os.symlink": _made,
+    "os.rename": _renamed, "os.link": _linked, "os.symlink": _pointed,
     "socket.bind": _bound, MADE: _attributed_in, SIGNALLED: _killed, FORKED: _started_bare,
     CONNECTED: _connected, STARTED: _started,
     "socket.connect": _connected, "socket.sendto": _connected, "socket.sendmsg": _connected,

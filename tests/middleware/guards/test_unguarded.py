@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import _posixsubprocess
 import asyncio
+import gc
 import io
 import logging
+import multiprocessing.util
 import os
 import posix
 import shutil
@@ -32,7 +34,7 @@ from mirrorproof.context import MirrorContext, admitted, entered, own_traffic, s
 from mirrorproof.decision import Decision, Mode
 from mirrorproof.errors import EffectRefusedError, LateEffectError, UnguardedError
 from mirrorproof.exchange import Outcome
-from mirrorproof.guards import unguarded
+from mirrorproof.guards import temporary, unguarded
 
 
 @pytest.fixture(autouse=True)
@@ -135,7 +137,7 @@ WAYS: list[tuple[str, str, Callable[[Path], Any]]] = [
     ("file.write", "file {}/new", lambda folder: (folder / "new").touch()),
     ("file.write", "file {}/a", lambda folder: (folder / "a").unlink()),
     ("file.write", "file {}/a", lambda folder: (folder / "a").rename(folder / "b")),
-    ("file.write", "file {}/a", lambda folder: os.replace("/nowhere/of/mine", folder / "a")),
+    ("file.write", "file {}/a", lambda folder: os.replace("/proc/self/comm", folder / "a")),
     ("file.write", "file {}/e", lambda folder: (folder / "e").mkdir()),
     ("file.write", "file {}/d", lambda folder: os.rmdir(folder / "d")),
     ("file.write", "file {}/d/f", removed_as_tree),
@@ -261,12 +263,167 @@ def test_uninstalled_the_hook_does_nothing(folder: Path) -> None:
         (folder / "a").write_text("a")
 
 
-def test_temporary_files_pass() -> None:
+def write_by_every_kind_of_temporary_file() -> None:
+    with tempfile.NamedTemporaryFile() as named, tempfile.TemporaryFile() as nameless:
+        named.write(b"x")
+        nameless.write(b"x")
+        with open(named.name, "ab") as again:
+            again.write(b"x")
+    with tempfile.SpooledTemporaryFile(max_size=1) as spooled:
+        spooled.write(b"more than that")
+    descriptor, name = tempfile.mkstemp()
+    os.close(descriptor)
+    os.unlink(name)
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made) / "x"
+        folder.mkdir()
+        (folder / "y").write_text("y")
+        (folder / "y").rename(folder / "z")
+        (folder / "to").symlink_to("/etc/hostname")
+        sqlite3.connect(folder / "scratch.db").close()
+        shutil.copy(folder / "z", made)
+        tempfile.mkdtemp(dir=made)
+    shutil.rmtree(tempfile.mkdtemp())
+
+
+def test_temporary_files_that_a_request_had_made_pass_late_ones_too() -> None:
     with entered(context_for()) as context:
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(b"x")
-        with tempfile.TemporaryDirectory() as made:
-            (Path(made) / "x").mkdir()
+        write_by_every_kind_of_temporary_file()
+        context.end()
+        write_by_every_kind_of_temporary_file()
+    assert ledger_of(context) == []
+
+
+def test_without_nameless_files_temporary_ones_pass_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "_O_TMPFILE_WORKS", False)
+    with entered(context_for()) as context:
+        write_by_every_kind_of_temporary_file()
+    assert ledger_of(context) == []
+
+
+def made_past_tempfile(name: Path) -> None:
+    os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+
+
+def linked_to_its_own(name: Path) -> None:
+    with tempfile.TemporaryDirectory() as made:
+        os.link(name, Path(made) / "own")
+        (Path(made) / "own").write_text("x")
+
+
+def moved_from_its_own(name: Path) -> None:
+    with tempfile.NamedTemporaryFile() as made:
+        os.replace(made.name, name)
+
+
+def linked_by_its_own(name: Path) -> None:
+    with tempfile.TemporaryDirectory() as made:
+        (Path(made) / "to").symlink_to(name)
+        (Path(made) / "to").write_text("x")
+
+
+@pytest.mark.parametrize(
+    "go",
+    [
+        lambda name: name.write_text("x"), lambda name: name.unlink(),
+        lambda name: name.with_name("b").mkdir(), lambda name: made_past_tempfile(name.with_name("b")),
+        linked_to_its_own, moved_from_its_own, linked_by_its_own,
+        lambda name: sqlite3.connect(name),  # noqa: PLW0108 - which a guard replaces
+    ],
+)  # fmt: skip
+def test_what_else_lies_among_temporary_files_is_stopped(tmp_path: Path, go: Callable[[Path], Any]) -> None:
+    assert str(tmp_path).startswith(temporary.roots())
+    before = prepare(tmp_path)
+    with entered(context_for()) as context, pytest.raises(UnguardedError):
+        go(tmp_path / "a")
+    assert all_files(tmp_path) == before
+    assert {outcome for *_, outcome in ledger_of(context)} == {Outcome.BLOCKED}
+    with entered(context_for(unguarded_allow=(f"file {tmp_path}/*",))) as context:
+        (tmp_path / "a").write_text("let through by name")
+    assert ledger_of(context) == []
+
+
+def test_a_link_among_foreign_files_that_leads_to_an_own_one_is_foreign(tmp_path: Path) -> None:
+    with entered(context_for()):
+        own = tempfile.mkdtemp()
+    (tmp_path / "link").symlink_to(own)
+    context = context_for()
+    context.temporary[own] = None
+    with entered(context):
+        with pytest.raises(UnguardedError):
+            (tmp_path / "link").unlink()
+        with pytest.raises(UnguardedError):
+            os.utime(tmp_path / "link", follow_symlinks=False)
+        (tmp_path / "link" / "x").touch()
+        shutil.rmtree(own)
+
+
+def test_what_one_request_had_made_is_no_other_requests() -> None:
+    with entered(context_for()):
+        folder = Path(tempfile.mkdtemp())
+    with entered(context_for()), pytest.raises(UnguardedError):
+        (folder / "a").touch()
+    folder.rmdir()
+
+
+def test_what_a_shadow_had_made_outside_requests_its_requests_may_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(temporary, "_outside", {})
+    set_process_context(Settings.load(env={}, role="shadow", outside_requests=()))
+    made = tempfile.TemporaryDirectory()
+    with entered(context_for()) as context:
+        (Path(made.name) / "a").touch()
+    (Path(made.name) / "b").touch()
+    made.cleanup()
+    assert ledger_of(context) == []
+
+
+def test_what_is_forgotten_is_cleared_up_whoever_runs_then_and_else_it_stays() -> None:
+    made, file = tempfile.TemporaryDirectory(), tempfile.NamedTemporaryFile()  # noqa: SIM115
+    names = made.name, file.name
+    with entered(context_for()) as context:
+        with pytest.raises(UnguardedError):
+            made.cleanup()
+        with pytest.raises(UnguardedError):
+            os.unlink(names[1])
+        assert len(ledger_of(context)) == 2
+        again = tempfile.TemporaryDirectory()
+    other = context_for()
+    with entered(other), pytest.warns(ResourceWarning):  # noqa: PT031
+        names = (*names, again.name)
+        del file, again
+        gc.collect()
+    assert not any(os.path.exists(each) for each in names[1:])
+    assert ledger_of(other) == []
+    os.rmdir(names[0])
+
+
+def test_only_so_many_made_files_are_remembered_those_that_are_there_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(temporary, "MOST", 4)
+    with entered(context_for()) as context:
+        with tempfile.TemporaryDirectory() as kept:
+            for _ in range(10):
+                tempfile.NamedTemporaryFile().close()
+            (Path(kept) / "a").touch()
+            assert len(context.temporary) <= 4
+        made = [tempfile.mkdtemp() for _ in range(10)]
+        assert len(context.temporary) <= 4
+        with pytest.raises(UnguardedError):
+            os.rmdir(made[0])
+        os.rmdir(made[-1])
+    for each in made[:-1]:
+        os.rmdir(each)
+
+
+def test_the_folder_of_multiprocessing_is_its_own() -> None:
+    with entered(context_for()):
+        folder = multiprocessing.util.get_temp_dir()
+    with entered(context_for()) as context, socket.socket(socket.AF_UNIX) as its:
+        its.bind(f"{folder}/listener-test")
+        os.unlink(f"{folder}/listener-test")
     assert ledger_of(context) == []
 
 
@@ -327,6 +484,7 @@ def test_in_which_folder_a_file_is_opened_decides_and_where_it_is_not_told_it_is
     monkeypatch.chdir(folder / "temporary")
     at = os.open(folder, os.O_RDONLY)
     with entered(context_for()) as context:
+        context.temporary[str(folder / "temporary")] = None
         os.close(os.open("a", os.O_CREAT | os.O_WRONLY))
         (folder / "temporary" / "b").touch()
         Path("c").write_text("x")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import Enum
 from fnmatch import fnmatchcase
@@ -392,20 +392,6 @@ def own_traffic() -> Iterator[None]:
         _own_traffic.reset(token)
 
 
-@contextmanager
-def inside_effect(*, allowed: bool = False) -> Iterator[None]:
-    """What happens in here is part of an effect that is recorded already: observe nothing of it again.
-
-    `allowed`: a rule lets a mirrored request's effect happen, so what it consists of is `admitted`.
-    """
-    token = _inside_effect.set(True)
-    try:
-        with admitted() if allowed else nullcontext():
-            yield
-    finally:
-        _inside_effect.reset(token)
-
-
 class admitted:  # noqa: N801 - reads as a verb in `with admitted():`
     """A guard let this call through: the guards of what the client itself uses let it pass, unrecorded.
 
@@ -425,6 +411,28 @@ class admitted:  # noqa: N801 - reads as a verb in `with admitted():`
     def __exit__(self, *error: object) -> None:
         self.open = False
         _admitted.reset(self._token)
+
+
+class inside_effect:  # noqa: N801 - and a class, since a live request waits for it
+    """What happens in here is part of an effect that is recorded already: observe nothing of it again.
+
+    `allowed`: a rule lets a mirrored request's effect happen, so what it consists of is `admitted`.
+    """
+
+    __slots__ = ("_admitted", "_token")
+
+    def __init__(self, *, allowed: bool = False) -> None:
+        self._admitted = admitted() if allowed else None
+
+    def __enter__(self) -> None:
+        self._token = _inside_effect.set(True)
+        if self._admitted is not None:
+            self._admitted.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        if self._admitted is not None:
+            self._admitted.__exit__()
+        _inside_effect.reset(self._token)
 
 
 @contextmanager

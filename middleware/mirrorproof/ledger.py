@@ -6,6 +6,7 @@ Knows effects and their digests. Must not know who records them or where the led
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Iterator
 from threading import Lock
 from typing import Any, Final
@@ -14,10 +15,12 @@ import msgspec
 
 from mirrorproof.exchange import Effect, Outcome
 
-__all__ = ["Ledger", "digest_of"]
+__all__ = ["LONG_BYTES", "Ledger", "brief", "digest_of"]
 
 _MAX_SUMMARY_CHARS: Final = 500
 _MAX_TARGET_CHARS: Final = 300
+LONG_BYTES: Final = 4096
+"""A value that is longer is told by what `brief` says of it."""
 
 
 class Ledger:
@@ -44,6 +47,16 @@ class Ledger:
             else:
                 self.lost += 1
 
+    def lose(self, effects: int) -> None:
+        """Count effects that it has no room for, and that nobody told."""
+        with self._lock:
+            self.lost += effects
+
+    @property
+    def room(self) -> int:
+        """How many more effects it takes; what is recorded beyond is counted only, and need not be told."""
+        return max(self._limit - len(self._effects), 0)
+
     @property
     def effects(self) -> list[Effect]:
         """A copy of the effects so far."""
@@ -69,6 +82,15 @@ def _cut(text: str, limit: int) -> str:
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode()  # a lone surrogate would spoil the whole exchange
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def brief(value: bytes | bytearray | memoryview) -> str:
+    """What stands for a long value in a payload: its length and its checksum.
+
+    A CRC-32 tells any two apart that differ in one place of up to four bytes, and all but one in four
+    thousand million others. It takes half the time of a SHA-256: a live request waits for it.
+    """
+    return f"<{len(value)} bytes, CRC-32 {zlib.crc32(value):08x}>"
 
 
 def digest_of(kind: str, target: str, payload: Any) -> str:

@@ -149,7 +149,7 @@ class Redactor:
         if b"\0" in body:  # UTF-16 or UTF-32: no key would be found in it
             raise UnreadableBodyError("text that is not UTF-8")
         text = original = body.decode("latin-1")
-        if self._hinted(body.lower()):
+        if (b":" in body or b"=" in body) and self._hinted(body.lower()):
             text = _ASSIGNED.sub(self._assigned, self._json_values(text))
         text = _plain_json(text) if is_json else _plain(text)
         return body if text is original else text.encode("latin-1")
@@ -234,6 +234,8 @@ def _plain(text: str) -> str:
     """Card numbers (that pass Luhn's check), IBANs (that pass mod 97) and secrets by their looks replaced."""
     if "eyJ" in text or "earer " in text or ("://" in text and "@" in text):
         text = _SECRET.sub(REDACTED, text)
+    if len(text) < _SHORTEST_NUMBER:
+        return text
     text = _CARD.sub(lambda found: REDACTED if _luhn(found[0]) else found[0], text)
     return _IBAN.sub(lambda found: REDACTED if _mod_97(found[0]) else found[0], text)
 

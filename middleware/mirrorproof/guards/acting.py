@@ -224,9 +224,13 @@ def _described(
 
 def _words(context: MirrorContext, write: Write) -> tuple[str, str, str, str] | None:
     # Before the call: the client may change its arguments.
-    return failsafe("describe an effect", context.counters, lambda: (
-        write.kind, write.target, write.line(context.settings.redact), write.digest
-    ))  # fmt: skip
+    return failsafe("describe an effect", context.counters, _told, context, write)
+
+
+def _told(context: MirrorContext, write: Write) -> tuple[str, str, str, str]:
+    if not context.ledger.room:  # it will be counted only
+        return write.kind, write.target, "", ""
+    return write.kind, write.target, write.line(context.settings.redact), write.digest
 
 
 def _observed(context: MirrorContext, words: tuple[str, str, str, str] | None) -> None:
@@ -235,7 +239,7 @@ def _observed(context: MirrorContext, words: tuple[str, str, str, str] | None) -
 
 
 def _record(context: MirrorContext, write: Write, outcome: Outcome) -> None:
-    context.record(write.kind, write.target, write.line(context.settings.redact), write.digest, outcome)
+    context.record(*_told(context, write), outcome)
 
 
 def _announce(write: Write) -> None:

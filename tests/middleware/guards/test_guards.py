@@ -165,6 +165,19 @@ def test_an_effect_happens_or_is_answered_by_the_mode(
     ]
 
 
+@pytest.mark.parametrize("mode", [Mode.LIVE, Mode.DRY_RUN])
+def test_effects_beyond_the_ledger_are_counted_and_not_put_into_words(
+    mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = in_mode(mode, max_effects=2)
+    for _ in range(2):
+        done_in(context)
+    monkeypatch.setattr(Write, "line", lambda *_: pytest.fail("was put into words"))
+    for _ in range(3):
+        done_in(context)
+    assert (len(context.ledger), context.ledger.lost) == (2, 3)
+
+
 def test_an_effect_that_is_refused_raises() -> None:
     with pytest.raises(ReadOnlyError):
         done_in(in_mode(Mode.READ_ONLY))

@@ -17,6 +17,7 @@ from mirrorproof.context import MirrorContext, entered, set_process_context
 from mirrorproof.decision import Decision, Mode
 from mirrorproof.errors import EffectRefusedError
 from mirrorproof.exchange import Outcome
+from mirrorproof.guards.redis import pipelines
 from mirrorproof.settings import Settings
 
 
@@ -343,3 +344,57 @@ def test_what_a_sentinel_is_asked_is_a_read(client: redis.Redis) -> None:
     with mirrored(client) as context, pytest.raises(redis.ResponseError, match="unknown command"):
         client.sentinel_masters()  # reaches the server, which is no sentinel
     assert not context.ledger
+
+
+def ledger_of(client: redis.Redis, mode: Mode, work: Any, **settings: object) -> MirrorContext:
+    context = request(mode, **settings)
+    with entered(context):
+        work(client)
+    context.end()
+    return context
+
+
+def test_a_big_pipeline_is_told_as_far_as_the_ledger_takes_it_and_counted_beyond(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[object] = []
+    told = pipelines.told
+    monkeypatch.setattr(pipelines, "told", lambda *args: parsed.append(args) or told(*args))
+
+    def fill(client: redis.Redis) -> None:
+        with client.pipeline(transaction=False) as pipe:
+            for number in range(60):
+                pipe.get(f"key {number}")
+                pipe.set(f"key {number}", number)
+            assert len(pipe.execute()) == 120
+
+    mirrored = ledger_of(client, Mode.DRY_RUN, fill, max_effects=20)
+    assert client.keys("*") == []
+    live = ledger_of(client, Mode.LIVE, fill, max_effects=20)
+    assert len(client.keys("*")) == 60
+    assert [each.digest for each in live.ledger] == [each.digest for each in mirrored.ledger]
+    assert (len(live.ledger), live.ledger.lost, mirrored.ledger.lost) == (20, 40, 40)
+    assert len(parsed) == 40  # nothing beyond the ledger's room was put into words
+
+
+def test_a_long_value_is_told_by_its_length_and_checksum(client: redis.Redis) -> None:
+    long, other = b"x" * 5_000_000, b"x" * 2_500_000 + b"y" + b"x" * 2_499_999
+
+    def digest(mode: Mode, value: bytes) -> str:
+        (effect,) = ledger_of(client, mode, lambda client: client.set("long", value)).ledger
+        assert "<5000000 bytes, CRC-32 " in effect.summary
+        return effect.digest
+
+    assert digest(Mode.LIVE, long) == digest(Mode.DRY_RUN, long) != digest(Mode.DRY_RUN, other)
+
+
+def test_a_value_may_be_any_buffer(client: redis.Redis) -> None:
+    def write(client: redis.Redis) -> None:
+        assert client.set("a", memoryview(b"one")) is True
+        assert client.set("b", bytearray(b"two")) is True
+        assert client.get("a") == b"one"
+
+    mirrored = ledger_of(client, Mode.DRY_RUN, write)
+    assert client.keys("*") == []
+    live = ledger_of(client, Mode.LIVE, write)
+    assert [each.digest for each in live.ledger] == [each.digest for each in mirrored.ledger]

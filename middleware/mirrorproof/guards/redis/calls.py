@@ -36,13 +36,13 @@ NEVER_DECODE: Final = "NEVER_DECODE"
 
 def command_of(client: Any, args: tuple[Any, ...]) -> Command:
     """The command of a call. Raises what the client raises for what it cannot send, else refuses."""
-    from redis.exceptions import DataError
-
     try:
         return commands.parse(args, encoder_of(client).encode)
-    except DataError:
-        raise
     except Exception as error:
+        from redis.exceptions import DataError
+
+        if isinstance(error, DataError):
+            raise
         raise EffectRefusedError(
             f"mirrorproof does not understand the Redis command {args[:1]!r}, so a mirrored request may not "
             f"send it: {error!r}"

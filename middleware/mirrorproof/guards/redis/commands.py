@@ -12,9 +12,11 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from mirrorproof.guards.redis.modules import MODULE_READS, MODULE_SUBCOMMANDS
+from mirrorproof.ledger import LONG_BYTES, brief
 
 __all__ = [
     "READS",
@@ -25,6 +27,7 @@ __all__ = [
     "lock_script_of",
     "names",
     "parse",
+    "surely_reads",
 ]
 
 
@@ -111,6 +114,8 @@ BGREWRITEAOF MULTI EXEC DISCARD RESET SYNC PSYNC REPLCONF
 _TIMED: Final = {
     "EXPIREAT": (1,), "PEXPIREAT": (1,), "RESTORE": (1,),
 }  # fmt: skip
+_MAX_WORD_BYTES: Final = 32
+"""Longer ones are values, not words of a command."""
 _TOKEN: Final = re.compile(rb"[0-9a-f]{32}")
 
 
@@ -178,7 +183,7 @@ class Command:
         """Its arguments as equal effects of two versions have them in common: without a lock's random token
         and without points in time."""
         skipped = set(_TIMED.get(self.name, ()))
-        words = [arg.upper() for arg in self.args]
+        words = [arg.upper() if len(arg) < _MAX_WORD_BYTES else b"" for arg in self.args]
         if self.name == "SET" and b"NX" in words[2:] and is_lock_token(self.args[1]):
             skipped.add(1)
         if self.name == "EVALSHA" and lock_script_of(self.args[0]):
@@ -188,13 +193,25 @@ class Command:
         return [_text(arg) if i not in skipped else "…" for i, arg in enumerate(self.args)]
 
 
+def surely_reads(name: Any) -> bool:
+    """Whether a call with this first argument reads, whatever the others are. Cheaper than to parse it."""
+    return name in READS
+
+
 def parse(args: tuple[Any, ...], encode: Any) -> Command:
     """A call of `execute_command`: `encode` makes bytes of an argument, as the client would."""
-    words = encode(args[0]).split()
-    name, rest = words[0].decode("ascii").upper(), tuple(words[1:]) + tuple(map(encode, args[1:]))
+    name, rest = _name_of(encode(args[0]))
+    rest += tuple(each if isinstance(each, bytes) else bytes(each) for each in map(encode, args[1:]))
     if name in _WRITING_CONTAINERS and rest:
         name, rest = f"{name} {rest[0].decode('ascii').upper()}", rest[1:]
     return Command(name, rest)
+
+
+@lru_cache(maxsize=1024)
+def _name_of(first: bytes) -> tuple[str, tuple[bytes, ...]]:
+    """A command's name in capitals, and the words that were given with it."""
+    words = first.split()
+    return words[0].decode("ascii").upper(), tuple(words[1:])
 
 
 def _digest_of(script: str) -> bytes:
@@ -203,7 +220,7 @@ def _digest_of(script: str) -> bytes:
 
 
 def _text(arg: bytes) -> str:
-    return arg.decode("utf-8", "backslashreplace")
+    return brief(arg) if len(arg) > LONG_BYTES else arg.decode("utf-8", "backslashreplace")
 
 
 def know_lock_scripts(**scripts: str) -> None:

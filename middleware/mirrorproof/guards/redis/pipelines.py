@@ -17,6 +17,7 @@ from mirrorproof.context import Action, MirrorContext, admitted, current, inside
 from mirrorproof.exchange import Outcome
 from mirrorproof.failsafe import failsafe
 from mirrorproof.guards.redis.calls import client_of, command_of
+from mirrorproof.guards.redis.commands import surely_reads
 from mirrorproof.guards.redis.own_writes import sees_own
 from mirrorproof.guards.redis.single import one, one_async, told
 
@@ -147,19 +148,28 @@ def _checked(pipe: Any, stack: Stack, answers: list[Any], raises: bool) -> list[
     return answers
 
 
-def _words(context: MirrorContext, pipe: Any) -> Words:
-    """What each command of a live pipeline changes, in words, before the client may change it."""
+def _words(context: MirrorContext, pipe: Any) -> tuple[Words, int]:
+    """What each command of a live pipeline changes, in words, before the client may change it; and how many
+    more write, beyond what the request's ledger takes: they are counted only, which costs next to nothing."""
+    if context.action("redis.pipeline") is not Action.OBSERVE:
+        return [], 0
     found: Words = []
-    for args, _ in _stack(pipe):
+    room, stack = context.ledger.room, _stack(pipe)
+    for args, _ in stack:
+        if not room:
+            break
         (write,) = told(pipe, args)
-        if write is None or context.action(write.kind, write.target, write.where) is not Action.OBSERVE:
+        if write is None:
             found.append(None)
         else:
             found.append((write.kind, write.target, write.line(context.settings.redact), write.digest))
-    return found
+            room -= 1
+    return found, sum(not surely_reads(args[0]) for args, _ in stack[len(found) :])
 
 
-def _observed(context: MirrorContext, words: Words | None, answers: list[Any]) -> None:
-    for each, answer in zip(words or (), answers, strict=False):
+def _observed(context: MirrorContext, words: tuple[Words, int] | None, answers: list[Any]) -> None:
+    told, beyond = words or ([], 0)
+    for each, answer in zip(told, answers, strict=False):
         if each is not None and not isinstance(answer, Exception):
             context.record(*each, Outcome.EXECUTED)
+    context.ledger.lose(beyond)

@@ -21,6 +21,7 @@ from mirrorproof.errors import SettingsError
 from mirrorproof.guards import install_guards
 from mirrorproof.head import RequestHead
 from mirrorproof.sampling import sampled
+from mirrorproof.serving import told
 from mirrorproof.settings import Settings
 from mirrorproof.shipping import Agent
 
@@ -42,6 +43,7 @@ class Gate:
         if settings is not None and overrides:
             raise SettingsError(f"give either `settings` or {', '.join(sorted(overrides))}, not both")
         self.settings = settings or Settings.load(**overrides)
+        told()
         self.counters = Counters()
         self.agent = agent or (Agent(self.settings, self.counters) if self.settings.recorder else None)
         # Where no rule and no count depends on the request, the decision is made once.

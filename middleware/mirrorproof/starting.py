@@ -12,6 +12,7 @@ from mirrorproof.context import set_process_context
 from mirrorproof.decision import Role
 from mirrorproof.errors import SettingsError
 from mirrorproof.guards import install_guards
+from mirrorproof.serving import watch
 from mirrorproof.settings import Settings
 
 __all__ = ["start"]
@@ -28,6 +29,8 @@ def start() -> None:
         _end(f"mirrorproof: {error}")
     try:
         set_process_context(settings)
+        if settings.role is Role.MIXED:
+            watch()
         if settings.guards:
             install_guards(strict=settings.role is not Role.PRIMARY)
     except Exception as error:

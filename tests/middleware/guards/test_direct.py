@@ -22,7 +22,7 @@ from psycopg.rows import class_row, dict_row
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from mirrorproof import Settings, current, install_guards, uninstall_guards
-from mirrorproof.context import MirrorContext, entered, set_process_context
+from mirrorproof.context import MirrorContext, detached, entered, set_process_context
 from mirrorproof.decision import Decision, Mode
 from mirrorproof.errors import EffectRefusedError, ReadOnlyError
 from mirrorproof.guards.direct.own import connects_to_own
@@ -579,6 +579,24 @@ def test_a_psycopg_block_commits_at_its_end_and_leaves_the_next_one_what_it_wrot
         asyncio.run(main())
         assert [effect.outcome for effect in context.ledger] == ["suppressed"]
     assert rows(url) == 0
+
+
+def test_what_an_event_loop_that_is_closed_left_open_ends_with_the_request(url: str, wait_until: Any) -> None:
+    async def main() -> None:
+        kept.append(await asyncpg.connect(url))
+
+    def idle() -> int:
+        with detached(), psycopg.connect(url, autocommit=True) as look:
+            count = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
+            row = look.execute(count).fetchone()
+            return int(row[0]) if row else 0
+
+    kept: list[Any] = []
+    with mirrored() as context:
+        asyncio.run(main())
+        assert idle() == 1
+        context.end()
+        wait_until(lambda: idle() == 0)
 
 
 def test_outside_of_requests_the_end_of_a_with_block_closes_the_connection_and_lets_its_locks_go(

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from mirrorproof import Settings, install_guards, uninstall_guards
-from mirrorproof.context import MirrorContext, entered, set_process_context
+from mirrorproof.context import MirrorContext, detached, entered, set_process_context
 from mirrorproof.decision import Decision, Mode
 from mirrorproof.errors import EffectRefusedError, LateEffectError
 from mirrorproof.guards.direct.own import connects_to_own
@@ -346,3 +346,24 @@ def test_pymysql_connect_is_still_the_class_to_those_who_ask(peer: Any) -> None:
         assert isinstance(connection, pymysql.Connection)
     with mirrored(), pymysql.connect(**where(peer)) as connection:
         assert isinstance(connection, pymysql.connections.Connection)
+
+
+@pytest.mark.parametrize("connect", [asyncmy.connect, aiomysql.connect])
+def test_what_an_event_loop_that_is_closed_left_open_ends_with_the_request(
+    peer: Any, connect: Any, wait_until: Any
+) -> None:
+    async def main() -> None:
+        kept.append(await connect(**aio(peer)))
+
+    def connections() -> int:
+        with detached():
+            return int(
+                peer.ask("SELECT count(*) FROM information_schema.processlist WHERE db = 'shop'")[0][0]
+            )
+
+    kept: list[Any] = []
+    before = connections()
+    with mirrored(yield_poll_ms=0):
+        asyncio.run(main())
+        assert connections() > before
+    wait_until(lambda: connections() == before)

@@ -7,6 +7,8 @@ what an application does with a connection.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -18,7 +20,17 @@ from sqlalchemy.util import concurrency
 from mirrorproof.guards.sql import statement
 from mirrorproof.guards.sql.statement import Statement
 
-__all__ = ["Aiosqlite", "Asyncpg", "Driver", "Psycopg", "Psycopg2", "PsycopgAsync", "Pysqlite", "await_here"]
+__all__ = [
+    "Aiosqlite",
+    "Asyncpg",
+    "Driver",
+    "Psycopg",
+    "Psycopg2",
+    "PsycopgAsync",
+    "Pysqlite",
+    "await_here",
+    "hang_up",
+]
 
 # SQLAlchemy 2.1 calls it `await_`, 2.0 `await_only`.
 await_here = cast(Any, getattr(concurrency, "await_", None) or concurrency.await_only)
@@ -99,6 +111,15 @@ class Driver(ABC):
     def cut(self, connection: Any) -> None:
         """End the connection at once, without awaiting: the server then rolls back."""
         connection.close()
+
+
+def hang_up(transport: Any) -> None:
+    """Shut a transport's socket down, which also helps where its event loop is closed and cannot close it."""
+    wire = transport.get_extra_info("socket") if transport is not None else None
+    if wire is None:
+        return
+    with suppress(OSError, ValueError), socket.socket(fileno=os.dup(wire.fileno())) as same:
+        same.shutdown(socket.SHUT_RDWR)
 
 
 class Psycopg(Driver):
@@ -205,10 +226,12 @@ class Asyncpg(Driver):
         return bool(connection._connection.is_closed())
 
     def interrupt(self, connection: Any) -> None:
-        connection._connection.terminate()
+        self.cut(connection)
 
     def cut(self, connection: Any) -> None:
-        connection._connection.terminate()
+        hang_up(connection._connection._transport)
+        with suppress(RuntimeError):  # its loop is closed
+            connection._connection.terminate()
 
 
 class Pysqlite(Driver):

@@ -5,10 +5,11 @@ Knows PyMySQL's, asyncmy's and aiomysql's connections as SQLAlchemy's pool holds
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
 from mirrorproof.guards.sql import mariadb_text
-from mirrorproof.guards.sql.drivers import Driver
+from mirrorproof.guards.sql.drivers import Driver, hang_up
 from mirrorproof.guards.sql.mariadb_fuse import ONLY_READ
 from mirrorproof.guards.sql.statement import Statement
 
@@ -71,7 +72,11 @@ class Asyncmy(Pymysql):
         return not connection._connection.connected
 
     def cut(self, connection: Any) -> None:
-        connection._connection.close()
+        own = connection._connection
+        writer = getattr(own, "_writer", None)  # aiomysql's, and asyncmy's before 0.2.18
+        hang_up(getattr(writer, "transport", None) or getattr(own, "_transport", None))
+        with suppress(RuntimeError):  # its loop is closed
+            own.close()
 
 
 class Aiomysql(Asyncmy):

@@ -45,9 +45,9 @@ def watch(patience_s: float = PATIENCE_S) -> None:
     _state.patience_s = patience_s
     accept = socket.socket.accept
 
-    def accepting(its: socket.socket) -> Any:
-        accepted = accept(its)
-        if its.family in _TCP:
+    def accepting(self: socket.socket) -> Any:
+        accepted = accept(self)
+        if self.family in _TCP:
             _serves()
         return accepted
 

@@ -55,7 +55,7 @@ def watch(patience_s: float = PATIENCE_S) -> None:
         if socket.socket.accept is accepting:
             socket.socket.accept = accept  # type: ignore[method-assign]
 
-    socket.socket.accept = accepting  # type: ignore[method-assign, assignment]
+    socket.socket.accept = accepting  # type: ignore[method-assign]
     _state.undo.append(stop)
     wrapt.register_post_import_hook(_watch_uvloop, "uvloop")
 

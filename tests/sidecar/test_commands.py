@@ -52,6 +52,7 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path: Any) -> None:
         f"Error: cannot listen on 127.0.0.1:{port} (another process listens there, perhaps another "
         "recorder): name another address or port with --listen or MIRRORPROOF_LISTEN\n"
     )
+    assert list(tmp_path.iterdir()) == []  # no store in vain
 
 
 async def test_the_report_is_printed_as_text_and_as_json(client: Any, make_exchange: Any) -> None:

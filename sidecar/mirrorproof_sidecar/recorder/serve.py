@@ -10,7 +10,9 @@ import errno
 import logging
 import os
 import signal
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from aiohttp import web
@@ -49,10 +51,15 @@ async def serve(
         handle_signals=False,
         auto_decompress=False,  # done by the handler, off the event loop and bounded
     )
+    host, port = split_listen(settings.listen)
+    sockets: list[socket.socket] = []
     try:
+        with _mendable(host, port):  # before a store is made in vain
+            sockets += await _bound(host, port)
         await runner.setup()
-        host, port = split_listen(settings.listen)
-        await _listen(runner, host, port)
+        with _mendable(host, port):
+            for each in sockets:
+                await web.SockSite(runner, each).start()
         url = _url(host, runner)
         _log.info("the recorder listens on %s, its store is %s", url, _shown(settings.store))
         if listening:
@@ -61,13 +68,38 @@ async def serve(
         _log.info("the recorder stops")
     finally:
         await runner.cleanup()
+        for each in sockets:
+            each.close()
         for number in signals:
             loop.remove_signal_handler(number)
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+async def _bound(host: str, port: int) -> list[socket.socket]:
+    """Sockets that are bound to each address of `host`'s and do not listen yet."""
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    made: list[socket.socket] = []
     try:
-        await web.TCPSite(runner, host, port).start()
+        for family, kind, protocol, _name, address in dict.fromkeys(found):
+            its = socket.socket(family, kind, protocol)
+            made.append(its)
+            if os.name == "posix":  # elsewhere it lets two listen on one port
+                its.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
+            if family == socket.AF_INET6:
+                its.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
+            its.bind(address)
+    except BaseException:
+        for each in made:
+            each.close()
+        raise
+    return made
+
+
+@contextmanager
+def _mendable(host: str, port: int) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         number = error.errno or 0
         taken = number == errno.EADDRINUSE

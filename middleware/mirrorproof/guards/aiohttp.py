@@ -20,6 +20,7 @@ from mirrorproof.body import BodySample
 from mirrorproof.context import Action, MirrorContext, Ruling, admitted, current, inside_effect
 from mirrorproof.failsafe import failsafe
 from mirrorproof.guards import Guard
+from mirrorproof.guards.callbacks import by_itself_async
 from mirrorproof.guards.http import (
     MARKING_HEADERS,
     OutboundRequest,
@@ -51,11 +52,14 @@ class AiohttpGuard(Guard):
 
     def install(self) -> None:
         from aiohttp import BaseConnector, ClientSession
+        from aiohttp.tracing import Trace
 
         if "middlewares" not in inspect.signature(ClientSession._request).parameters:
             raise RuntimeError(f"aiohttp {self.version} has no client middlewares; 3.12 and later have them")
         self.wrap(ClientSession, "_request", _request)
         self.wrap(BaseConnector, "connect", _connect)
+        for name in [each for each in vars(Trace) if each.startswith("send_")]:
+            self.wrap(Trace, name, by_itself_async)
 
 
 async def _request(wrapped: Any, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

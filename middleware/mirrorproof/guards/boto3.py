@@ -22,6 +22,7 @@ from mirrorproof.context import MirrorContext, admitted, current, is_mirrored
 from mirrorproof.guards import Guard
 from mirrorproof.guards.acting import CONSUME, Write, acting
 from mirrorproof.guards.aws import answer_of, payload_of, place_of
+from mirrorproof.guards.callbacks import judged_alone
 from mirrorproof.rulings import Where
 
 __all__ = ["Boto3Guard", "Boto3TransferGuard", "is_read"]
@@ -74,11 +75,13 @@ class Boto3Guard(Guard):
 
     def install(self) -> None:
         from botocore.client import BaseClient
+        from botocore.hooks import _PrefixTrie
         from botocore.utils import IMDSFetcher
         from botocore.waiter import Waiter
 
         self.wrap(BaseClient, "_make_api_call", _call)
         self.wrap(BaseClient, "_make_request", _request)
+        self.wrap(_PrefixTrie, "prefix_search", _handlers)
         self.wrap(Waiter, "wait", _wait)
         self.wrap(IMDSFetcher, "_fetch_metadata_token", _read)
 
@@ -105,6 +108,18 @@ def is_read(service: str, operation: str, params: dict[str, Any]) -> bool:
         statements = params.get("TransactStatements") or params.get("Statements") or [params]
         return all(str(each.get("Statement", "")).lstrip()[:7].upper() == "SELECT " for each in statements)
     return bool(_READ_VERB.match(operation)) or operation in _READS.get(service, ())
+
+
+def _handlers(wrapped: Any, events: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Whom botocore tells of an event: what the application's own handlers do is no part of the call."""
+    found = wrapped(*args, **kwargs)
+    return type(found)(each if _is_botocores(each) else judged_alone(each) for each in found)
+
+
+def _is_botocores(handler: Any) -> bool:
+    function = getattr(handler, "func", handler)  # of a `partial`
+    of = getattr(function, "__module__", None) or type(function).__module__
+    return of.partition(".")[0] in ("botocore", "boto3", "s3transfer")
 
 
 def _call(wrapped: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

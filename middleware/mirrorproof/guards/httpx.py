@@ -24,6 +24,7 @@ from mirrorproof.context import (
 )
 from mirrorproof.failsafe import failsafe
 from mirrorproof.guards import Guard
+from mirrorproof.guards.callbacks import by_itself, by_itself_async
 from mirrorproof.guards.http import (
     OutboundRequest,
     answer_of,
@@ -49,6 +50,7 @@ class HttpxGuard(Guard):
 
     def install(self) -> None:
         import httpcore
+        from httpcore._trace import Trace
 
         self.wrap(httpcore.ConnectionPool, "handle_request", _handle)
         self.wrap(httpcore.AsyncConnectionPool, "handle_async_request", _handle_async)
@@ -56,6 +58,8 @@ class HttpxGuard(Guard):
             self.wrap(kind, "handle_request", _handle_below)
         for of_async in (httpcore.AsyncHTTPConnection, httpcore.AsyncHTTP11Connection):
             self.wrap(of_async, "handle_async_request", _handle_async_below)
+        self.wrap(Trace, "trace", by_itself)
+        self.wrap(Trace, "atrace", by_itself_async)
 
 
 def _handle(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -17,6 +17,7 @@ from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import Any, Final
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from mirrorproof.body import BodySample
 from mirrorproof.context import (
@@ -31,6 +32,7 @@ from mirrorproof.context import (
 )
 from mirrorproof.failsafe import failsafe
 from mirrorproof.guards import Guard
+from mirrorproof.guards.callbacks import by_itself
 from mirrorproof.guards.http import (
     MARKING_HEADERS,
     OutboundRequest,
@@ -47,6 +49,11 @@ _MAX_BODY_KEPT: Final = 4096
 _BLOCK_BYTES: Final = 65536
 _first_target: Final[ContextVar[str | None]] = ContextVar("mirrorproof_urllib3_target", default=None)
 """What the call was judged for that this one may be a part of."""
+_ASKED: Final = frozenset({
+    "increment", "is_retry", "is_exhausted", "sleep", "sleep_for_retry", "get_backoff_time",
+    "get_retry_after", "parse_retry_after", "new",
+})  # fmt: skip
+"""What urllib3 asks a policy of retries."""
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -63,12 +70,14 @@ class Urllib3Guard(Guard):
         from urllib3.connectionpool import HTTPConnectionPool
 
         self._signature = inspect.signature(HTTPConnectionPool.urlopen)
+        self._known_retries: WeakSet[type] = WeakSet()
         self.wrap(HTTPConnectionPool, "urlopen", self._urlopen)
 
     def _urlopen(self, wrapped: Any, pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         context = current()
         call = self._signature.bind(pool, *args, **kwargs)
         given = call.arguments
+        self._know_retries(type(pool.retries if given.get("retries") is None else given["retries"]))
         headers = given.get("headers")
         headers = pool.headers if headers is None else headers
         if context is None:
@@ -90,6 +99,16 @@ class Urllib3Guard(Guard):
                 return judged()
         finally:
             _first_target.reset(token)
+
+    def _know_retries(self, policy: type) -> None:
+        """A policy of the application's own: what it does when it is asked is no part of the request."""
+        if policy in self._known_retries or policy.__module__.startswith("urllib3."):
+            return
+        self._known_retries.add(policy)
+        for owner in policy.__mro__:
+            if owner is not object and not owner.__module__.startswith("urllib3."):
+                for name in _ASKED & vars(owner).keys():
+                    self.wrap(owner, name, by_itself)
 
 
 def _judged(

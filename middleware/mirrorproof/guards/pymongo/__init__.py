@@ -17,8 +17,9 @@ import logging
 from importlib import import_module
 from typing import Any, Final
 
-from mirrorproof.context import afresh, connecting, current
+from mirrorproof.context import connecting
 from mirrorproof.guards import Guard
+from mirrorproof.guards.callbacks import by_itself
 from mirrorproof.guards.housekeeping import unmarked
 
 __all__ = ["PymongoGuard"]
@@ -63,19 +64,11 @@ class PymongoGuard(Guard):
             self.wrap(pool, "connect", _connect)
         listeners: Any = import_module("pymongo.monitoring")._EventListeners
         for name in ("start", "success", "failure"):
-            self.wrap(listeners, f"publish_command_{name}", _tell)
+            self.wrap(listeners, f"publish_command_{name}", by_itself)
         executors: Any = import_module("pymongo.periodic_executor")
         for name in ("PeriodicExecutor", "AsyncPeriodicExecutor"):
             if hasattr(executors, name):  # monitors: they serve everybody who uses the client
                 self.wrap(getattr(executors, name), "open", unmarked)
-
-
-def _tell(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The application's listeners hear of a command: what they do then is no part of it."""
-    if current() is None:
-        return wrapped(*args, **kwargs)
-    with afresh():
-        return wrapped(*args, **kwargs)
 
 
 def _runners() -> list[Any] | None:

@@ -19,12 +19,15 @@ from mirrorproof_sidecar.compare.jsontree import DuplicateKeys
 from mirrorproof_sidecar.compare.model import (
     CONFLICT_WITH_PRIMARY,
     MISSING,
+    Cause,
     Comparison,
+    Context,
     Difference,
     Ignored,
     IgnoreRule,
     Kind,
     Missing,
+    NoiseKey,
     Result,
 )
 from mirrorproof_sidecar.compare.numbers import LongNumber
@@ -35,7 +38,9 @@ __all__ = [
     "CONFLICT_WITH_PRIMARY",
     "DEFAULT_RULES",
     "MISSING",
+    "Cause",
     "Comparison",
+    "Context",
     "Difference",
     "DuplicateKeys",
     "IgnoreRule",
@@ -43,6 +48,7 @@ __all__ = [
     "Kind",
     "LongNumber",
     "Missing",
+    "NoiseKey",
     "Result",
     "Rules",
     "compare",

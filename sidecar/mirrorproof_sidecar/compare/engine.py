@@ -11,14 +11,21 @@ from mirrorproof_sidecar.compare.bodies import compare_bodies
 from mirrorproof_sidecar.compare.captured import captured
 from mirrorproof_sidecar.compare.effects import compare_effects
 from mirrorproof_sidecar.compare.found import Found
-from mirrorproof_sidecar.compare.model import CONFLICT_WITH_PRIMARY, Comparison
+from mirrorproof_sidecar.compare.judges import judges
+from mirrorproof_sidecar.compare.model import CONFLICT_WITH_PRIMARY, Comparison, Context
 from mirrorproof_sidecar.compare.rules import Rules, matcher_for
+from mirrorproof_sidecar.endpoints import endpoint_of
 
 __all__ = ["compare"]
 
 
-def compare(primary: Exchange, shadow: Exchange, rules: Rules) -> Comparison:
-    """What differs between the two answers, and in what the two versions wrote. Pure; never raises."""
+def compare(
+    primary: Exchange, shadow: Exchange, rules: Rules, *, context: Context | None = None
+) -> Comparison:
+    """What differs between the two answers, and in what the two versions wrote. Pure; never raises.
+
+    `context` is what the shell knows beside the two; without it, nothing is known.
+    """
     request = primary.request
     found = Found(matcher_for(rules, f"{request.method} {request.route or request.path}"))
     if yielded := [name for name, side in (("primary", primary), ("shadow", shadow)) if side.yielded]:
@@ -34,6 +41,9 @@ def compare(primary: Exchange, shadow: Exchange, rules: Rules) -> Comparison:
     found.part(found.at("status"), lambda: compare_status(primary, shadow, found))
     _compare_responses(primary, shadow, found)
     found.part(found.at("effects"), lambda: compare_effects(primary, shadow, found))
+    endpoint = endpoint_of(primary.service, request.method, request.path, request.route)
+    for judge in judges(endpoint.id, context or Context()):
+        found.hide(judge)
     return found.comparison()
 
 

@@ -1,18 +1,18 @@
-"""Who hears: collects what the parts of a comparison find, hides what a rule names, keeps it bounded.
+"""Who hears: collects what the parts of a comparison find, hides what does not count, keeps it bounded.
 
-Knows places, rules and bounds. Must not know what is compared.
+Knows places, rules and bounds. Must not know what is compared, or why a judge lets a difference pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from mirrorproof_sidecar.compare.model import Comparison, Difference, Ignored, IgnoreRule, Kind
+from mirrorproof_sidecar.compare.model import Cause, Comparison, Difference, Ignored, Kind
 from mirrorproof_sidecar.compare.pointer import MAX_PATH_CHARS, escape, shorten
 from mirrorproof_sidecar.compare.rules import Matcher, State, TooCostlyError
 
-__all__ = ["MAX_DIFFERENCES", "MAX_FOUND_PER_PART", "Found", "Where"]
+__all__ = ["MAX_DIFFERENCES", "MAX_FOUND_PER_PART", "Entry", "Found", "Judge", "Verdict", "Where"]
 
 MAX_DIFFERENCES: Final = 200
 MAX_FOUND_PER_PART: Final = 10_000
@@ -69,6 +69,16 @@ class Where:
         return shorten("".join(place._escaped or "" for place in chain), MAX_PATH_CHARS)
 
 
+Entry = tuple[Where, Kind, Any, Any]
+"""A difference in the making: place, kind, the primary's value and the shadow's."""
+
+Verdict = tuple[int, Cause, str, str]
+"""The number of an entry that does not count, why, the name of what hides it, and the reason to show."""
+
+Judge = Callable[[Sequence[Entry]], Iterable[Verdict]]
+"""Looks at all that still counts, and says what does not. Pure; has to treat both sides alike."""
+
+
 class _EnoughError(Exception):
     """This part of the comparison found more than is worth counting."""
 
@@ -79,8 +89,8 @@ class Found:
     def __init__(self, matcher: Matcher) -> None:
         self._matcher = matcher
         self._root = Where(None, "", matcher.start)
-        self._differences: list[tuple[Where, Kind, Any, Any]] = []
-        self._ignored: list[tuple[Where, Kind, Any, Any, IgnoreRule]] = []
+        self._differences: list[Entry] = []
+        self._ignored: list[tuple[Where, Kind, Any, Any, tuple[Cause, str, str]]] = []
         self._incomparable: set[str] = set()
         self._remarks: set[str] = set()
         self._left = MAX_FOUND_PER_PART
@@ -101,7 +111,18 @@ class Found:
         if rule is None:
             self._differences.append((where, kind, primary, shadow))
         else:
-            self._ignored.append((where, kind, primary, shadow, rule))
+            self._ignored.append((where, kind, primary, shadow, (Cause.RULE, rule.path, rule.reason)))
+
+    def hide(self, judge: Judge) -> None:
+        """Move what `judge` names from the differences to what is ignored."""
+        if not self._differences:
+            return
+        hidden = {number: (by, name, reason) for number, by, name, reason in judge(self._differences)}
+        if hidden:
+            self._ignored += [(*self._differences[number], why) for number, why in hidden.items()]
+            self._differences = [
+                entry for number, entry in enumerate(self._differences) if number not in hidden
+            ]
 
     def unknown(self, where: Where, reason: str) -> None:
         """What is here could not be compared; of no matter where a rule hides all of it."""
@@ -138,8 +159,8 @@ class Found:
         return Comparison(
             differences=tuple(Difference(str(where), *rest) for where, *rest in kept),
             ignored=tuple(
-                Ignored(Difference(str(where), kind, primary, shadow), rule)
-                for where, kind, primary, shadow, rule in hidden
+                Ignored(Difference(str(where), kind, primary, shadow), *why)
+                for where, kind, primary, shadow, why in hidden
             ),
             incomparable=tuple(sorted(self._incomparable)),
             remarks=tuple(sorted(self._remarks)),

@@ -5,8 +5,10 @@ Knows the closed sets of kinds and results. Must not know how a difference is fo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
+from types import MappingProxyType
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -18,12 +20,15 @@ from mirrorproof_sidecar.compare.pointer import check_pattern
 __all__ = [
     "CONFLICT_WITH_PRIMARY",
     "MISSING",
+    "Cause",
     "Comparison",
+    "Context",
     "Difference",
     "IgnoreRule",
     "Ignored",
     "Kind",
     "Missing",
+    "NoiseKey",
     "Result",
 ]
 
@@ -55,7 +60,7 @@ class Kind(StrEnum):
     EXTRA = "extra"  # the shadow has it, the primary does not
     CHANGED_VALUE = "changed_value"
     CHANGED_TYPE = "changed_type"
-    ORDER = "order"  # reserved: the same items in another order
+    ORDER = "order"  # the same items in another order
     EFFECT_MISSING = "effect_missing"
     EFFECT_EXTRA = "effect_extra"
     EFFECT_CHANGED = "effect_changed"
@@ -68,6 +73,17 @@ class Result(StrEnum):
     MATCHED = "matched"
     DIFFERENT = "different"
     INCOMPARABLE = "incomparable"
+
+
+class Cause(StrEnum):
+    """Why a difference does not count."""
+
+    RULE = "rule"  # a rule names its place
+    TOLERANCE = "tolerance"  # a rule lets the two values be this far apart
+    SHAPE = "shape"  # both values are of one volatile sort, such as two fresh timestamps
+    CORRESPONDENCE = "correspondence"  # v1's value stands for v2's wherever it appears in this pair
+    NOISE = "noise"  # v1 differs from its control here as well
+    MOVED = "moved"  # the state moved between the two reads
 
 
 class IgnoreRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -104,10 +120,33 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A difference and the rule that hid it: the first in order that fits."""
+    """A difference that does not count, and why.
+
+    `name` is what hid it: the path of a rule (the first in order that fits), or the name of a recogniser.
+    `reason` is in words for those who read the report; it may be empty for a rule.
+    """
 
     difference: Difference
-    rule: IgnoreRule
+    by: Cause
+    name: str
+    reason: str
+
+
+NoiseKey = tuple[str, str, Kind]
+"""Endpoint (`Endpoint.id`), path pattern (`endpoints.path_pattern`) and kind of a difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the shell knows beside the two exchanges; nothing by default.
+
+    The times are when each version answered, in seconds since 1970. `noise` holds what was learnt to differ
+    between v1 and its control, with the reason to show.
+    """
+
+    primary_time_unix_s: float | None = None
+    shadow_time_unix_s: float | None = None
+    noise: Mapping[NoiseKey, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)

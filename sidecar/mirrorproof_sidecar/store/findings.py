@@ -63,9 +63,7 @@ def difference_rows(pair: str, finding: Finding) -> Iterator[dict[str, Any]]:
 
 def ignored_rows(pair: str, finding: Finding) -> Iterator[dict[str, Any]]:
     """What rules hid, counted by path pattern and reason."""
-    counts = Counter(
-        (path_pattern(one.difference.path), one.rule.reason) for one in finding.comparison.ignored
-    )
+    counts = Counter((path_pattern(one.difference.path), one.reason) for one in finding.comparison.ignored)
     for (pattern, reason), count in counts.most_common(_MAX_IGNORED):
         yield {
             "pair": pair,

@@ -1,0 +1,162 @@
+"""Confidence sequences: what they promise is computed exactly here, by following every possible course."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mirrorproof_sidecar.judge.sequences import (
+    evidence_against_even,
+    first_where,
+    prior_near,
+    quantile_ranks,
+    rate_interval,
+    trials_until,
+)
+
+COUNTS = st.integers(0, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+ALPHAS = st.sampled_from([0.2, 0.05, 0.005, 1e-6])
+PRIORS = st.sampled_from([(0.5, 0.5), (0.5, 25.0), (0.5, 250.0), (3.0, 1.0)])
+
+
+def chance_of_ever(rates: Iterable[float], happens: Callable[[int, int], bool]) -> float:
+    """The exact chance that `happens(successes, trials)` is true at any look, one look after each trial."""
+    alive, lost = {0: 1.0}, 0.0
+    for trials, rate in enumerate(rates, start=1):
+        after: dict[int, float] = {}
+        for successes, chance in alive.items():
+            after[successes] = after.get(successes, 0.0) + chance * (1 - rate)
+            after[successes + 1] = after.get(successes + 1, 0.0) + chance * rate
+        lost += sum(chance for successes, chance in after.items() if happens(successes, trials))
+        alive = {
+            successes: chance for successes, chance in after.items()
+            if chance > 1e-15 and not happens(successes, trials)
+        }  # fmt: skip
+    return lost
+
+
+@pytest.mark.parametrize("rate", [0.002, 0.05, 0.5, 0.97])
+@pytest.mark.parametrize("prior", [(0.5, 0.5), (0.5, 25.0)])
+def test_the_truth_is_ever_missed_with_at_most_the_promised_chance(
+    rate: float, prior: tuple[float, float]
+) -> None:
+    missed = chance_of_ever(
+        [rate] * 250, lambda k, n: rate not in rate_interval(k, n, alpha=0.1, prior=prior)
+    )
+
+    assert missed <= 0.1
+
+
+def test_a_textbook_interval_misses_it_far_more_often() -> None:
+    def textbook(successes: int, trials: int) -> bool:
+        mean = successes / trials
+        return abs(mean - 0.5) > 1.645 * math.sqrt(mean * (1 - mean) / trials)
+
+    assert chance_of_ever([0.5] * 250, lambda k, n: n > 20 and textbook(k, n)) > 0.4
+
+
+@pytest.mark.parametrize("rates", [[0.0] * 100 + [0.1] * 150, [0.1, 0.0] * 125, [0.02] * 200 + [0.1] * 50])
+def test_each_end_holds_for_rates_that_vary(rates: list[float]) -> None:
+    too_high = chance_of_ever(rates, lambda k, n: rate_interval(k, n, low_alpha=0.1).low > max(rates))
+    too_low = chance_of_ever(
+        [1 - rate for rate in rates], lambda k, n: rate_interval(k, n, alpha=0.1).high < 1 - max(rates)
+    )
+
+    assert too_high <= 0.1
+    assert too_low <= 0.1
+
+
+@pytest.mark.parametrize("q", [0.5, 0.95])
+def test_the_ranks_of_a_quantile_are_ever_wrong_with_at_most_the_promised_chance(q: float) -> None:
+    # How many values are at or below the quantile is what the ranks speak of.
+    too_high = chance_of_ever([q] * 250, lambda k, n: k < quantile_ranks(n, q, alpha=0.1)[0])
+    too_low = chance_of_ever([q] * 250, lambda k, n: k >= quantile_ranks(n, q, alpha=0.1)[1])
+
+    assert 0 < too_high <= 0.1
+    assert too_low <= 0.1
+
+
+@given(COUNTS, ALPHAS, PRIORS)
+def test_an_interval_holds_what_was_seen_and_is_turned_around_with_it(
+    counts: tuple[int, int], alpha: float, prior: tuple[float, float]
+) -> None:
+    successes, trials = counts
+    interval = rate_interval(successes, trials, alpha=alpha, prior=prior)
+    turned = rate_interval(trials - successes, trials, alpha=alpha, prior=prior[::-1])
+
+    assert 0 <= interval.low <= interval.high <= 1
+    assert not trials or successes / trials in interval
+    assert math.isclose(turned.low, 1 - interval.high, abs_tol=1e-9)
+
+
+@given(COUNTS, PRIORS)
+def test_a_stricter_promise_makes_the_interval_no_shorter(
+    counts: tuple[int, int], prior: tuple[float, float]
+) -> None:
+    loose = rate_interval(*counts, alpha=0.1, prior=prior)
+    strict = rate_interval(*counts, alpha=0.01, prior=prior)
+
+    assert strict.low <= loose.low
+    assert loose.high <= strict.high
+
+
+@given(COUNTS, PRIORS)
+def test_each_end_follows_its_own_promise(counts: tuple[int, int], prior: tuple[float, float]) -> None:
+    mixed = rate_interval(*counts, alpha=0.1, low_alpha=0.01, prior=prior)
+
+    assert mixed.low == rate_interval(*counts, alpha=0.01, prior=prior).low
+    assert mixed.high == rate_interval(*counts, alpha=0.1, prior=prior).high
+
+
+@given(st.integers(0, 5000), st.floats(0.01, 0.99), ALPHAS)
+def test_ranks_enclose_the_place_of_the_quantile(trials: int, q: float, alpha: float) -> None:
+    low, high = quantile_ranks(trials, q, alpha=alpha)
+
+    assert 0 <= low <= trials * q + 1
+    assert trials * q <= high <= trials + 1
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.002, 0.03, 1.0])
+def test_so_many_trials_are_indeed_enough_and_one_less_is_not(rate: float) -> None:
+    more = trials_until(rate, 0.01, prior=prior_near(0.01))
+    assert more is not None
+
+    def decided(trials: int) -> bool:
+        return 0.01 not in rate_interval(round(rate * trials), trials, prior=prior_near(0.01))
+
+    assert decided(more)
+    assert not decided(more - 1)
+
+
+def test_a_rate_at_the_threshold_is_never_decided() -> None:
+    assert trials_until(0.25, 0.25) is None
+
+
+@given(st.integers(1, 10**6), st.integers(1, 10**6))
+def test_the_first_place_is_found(at: int, start: int) -> None:
+    assert first_where(lambda n: n >= at, start) == max(at, start)
+    assert first_where(lambda n: False, start, limit=10**7) is None
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9))
+def test_evidence_against_an_even_split_sees_no_sides(one: int, other: int) -> None:
+    assert evidence_against_even(one, other) == pytest.approx(evidence_against_even(other, one), rel=1e-3)
+    assert evidence_against_even(one, one) <= 1
+
+
+@settings(max_examples=200)
+@given(st.integers(0, 10**12).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), ALPHAS)
+def test_large_counts_neither_raise_nor_turn_it_round(counts: tuple[int, int], alpha: float) -> None:
+    interval = rate_interval(*counts, alpha=alpha)
+    assert 0 <= interval.low <= interval.high <= 1
+
+
+def test_impossible_counts_are_refused() -> None:
+    with pytest.raises(ValueError, match="3 successes in 2 trials"):
+        rate_interval(3, 2)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        quantile_ranks(10, 1.0)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import func, select
+from sqlalchemy import column, create_engine, func, insert, select, table
 
 from mirrorproof.decision import Role
 from mirrorproof.errors import SettingsError
@@ -20,9 +21,10 @@ from mirrorproof_sidecar.settings import RecorderSettings
 from mirrorproof_sidecar.store import Store
 from mirrorproof_sidecar.store.browsing import PairFilter, one_pair, page_of_pairs
 from mirrorproof_sidecar.store.ingest import Ingested, ingest
+from mirrorproof_sidecar.store.migrations import upgrade
 from mirrorproof_sidecar.store.retention import forget, prune_endpoints, sweep
 from mirrorproof_sidecar.store.rulebook import current_rules, put_rules
-from mirrorproof_sidecar.store.schema import METADATA
+from mirrorproof_sidecar.store.schema import METADATA, ignored
 from mirrorproof_sidecar.store.settling import backlog
 from mirrorproof_sidecar.store.summary import fields, summary
 
@@ -77,6 +79,19 @@ def test_the_migrations_make_the_tables_that_the_code_expects(house: House) -> N
         return compare_metadata(MigrationContext.configure(connection), METADATA)
 
     assert house.store.read(drift) == []
+
+
+def test_what_was_hidden_before_causes_were_kept_was_hidden_by_a_rule(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/old.db")
+    with engine.begin() as connection:
+        upgrade(connection, "0001")
+        row = {"pair": "p", "endpoint": "e", "against": "shadow", "pattern": "/body/a", "reason": "a clock"}
+        connection.execute(insert(table("ignored", *map(column, row), column("count"))), row | {"count": 2})
+        upgrade(connection)
+        (found,) = connection.execute(select(ignored))
+    engine.dispose()
+
+    assert (found.by, found.name, found.reason, found.count) == ("rule", "", "a clock", 2)
 
 
 def test_stores_that_open_at_once_do_not_clash(store_url: str) -> None:
@@ -382,7 +397,9 @@ def test_new_rules_hold_for_new_comparisons(house: House, make_exchange: Make) -
 
     found = house.summary()
     assert (found["totals"]["different"], found["totals"]["matched"]) == (1, 1)
-    assert {"path": "/body/a", "reason": "a clock", "count": 1, "pairs": 1} in found["ignored"]
+    assert {
+        "path": "/body/a", "by": "rule", "name": "/body/a", "reason": "a clock", "count": 1, "pairs": 1,
+    } in found["ignored"]  # fmt: skip
     assert house.store.read(current_rules) == rules
     assert house.rows()["rules"] == 1
 

@@ -82,7 +82,10 @@ def one_pair(connection: Connection, pair: str) -> dict[str, Any] | None:
         "found": [
             {"path": d.path, "kind": d.kind} | difference_values(d.primary_json, d.other_json) for d in rows
         ],
-        "hidden": [{"path": r.pattern, "reason": r.reason, "count": r.count} for r in rules],
+        "hidden": [
+            {"path": r.pattern, "by": r.by, "name": r.name, "reason": r.reason, "count": r.count}
+            for r in rules
+        ],
     }
 
 

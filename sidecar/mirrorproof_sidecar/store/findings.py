@@ -62,9 +62,12 @@ def difference_rows(pair: str, finding: Finding) -> Iterator[dict[str, Any]]:
 
 
 def ignored_rows(pair: str, finding: Finding) -> Iterator[dict[str, Any]]:
-    """What rules hid, counted by path pattern and reason."""
-    counts = Counter((path_pattern(one.difference.path), one.reason) for one in finding.comparison.ignored)
-    for (pattern, reason), count in counts.most_common(_MAX_IGNORED):
+    """What was hidden, counted by path pattern, cause, name and reason."""
+    counts = Counter(
+        (path_pattern(one.difference.path), one.by, one.name, one.reason)
+        for one in finding.comparison.ignored
+    )
+    for (pattern, by, name, reason), count in counts.most_common(_MAX_IGNORED):
         yield {
             "pair": pair,
             "endpoint": finding.endpoint,
@@ -72,4 +75,6 @@ def ignored_rows(pair: str, finding: Finding) -> Iterator[dict[str, Any]]:
             "pattern": safe_text(pattern),
             "reason": safe_text(reason, 500),
             "count": count,
+            "by": by.value,
+            "name": safe_text(name, 600),
         }

@@ -33,6 +33,7 @@ __all__ = [
     "ignored",
     "pairs",
     "pending",
+    "rule_usage",
     "rules",
     "safe_text",
     "sources",
@@ -129,9 +130,11 @@ ignored: Final = Table(
     Column("pattern", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("count", Integer, nullable=False),
+    Column("by", String(16), nullable=False, server_default="rule"),
+    Column("name", Text, nullable=False, server_default=""),
     Index("ignored_pair", "pair"),
 )
-"""What rules hid, counted for each pair, path pattern and reason."""
+"""What was hidden, counted for each pair, path pattern, cause (`compare.Cause`), name and reason."""
 
 effects: Final = Table(
     "effects",
@@ -190,6 +193,16 @@ rules: Final = Table(
     Column("created_s", Float(53), nullable=False),
 )
 """Every set of rules that held; the last one does."""
+
+rule_usage: Final = Table(
+    "rule_usage",
+    METADATA,
+    Column("rules", Integer, primary_key=True, autoincrement=False),
+    Column("rule", _ID, primary_key=True),
+    Column("pairs", BigInteger, nullable=False),
+)
+"""In how many pairs each rule of the set `rules` (0: the default ones) was of use, by a digest of the rule;
+the empty digest counts all pairs that were compared under the set."""
 
 counters: Final = Table(
     "counters",

@@ -290,17 +290,21 @@ def _top_ignored(connection: Connection, endpoint: str | None = None) -> list[di
     if endpoint is not None:
         wanted = and_(wanted, table.c.endpoint == endpoint)
     pairs = func.count(distinct(table.c.pair)).label("pairs")
+    columns = (table.c.pattern, table.c.by, table.c.name, table.c.reason)
     rows = connection.execute(
-        select(table.c.pattern, table.c.reason, func.sum(table.c.count).label("number"), pairs)
+        select(*columns, func.sum(table.c.count).label("number"), pairs)
         .where(wanted)
-        .group_by(table.c.pattern, table.c.reason)
-        .order_by(pairs.desc(), table.c.pattern)
+        .group_by(*columns)
+        .order_by(pairs.desc(), *columns)
         .limit(_MAX_IGNORED)
     )
     return [
-        {"path": row.pattern, "reason": row.reason, "count": int(row.number), "pairs": row.pairs}
+        {
+            "path": row.pattern, "by": row.by, "name": row.name, "reason": row.reason,
+            "count": int(row.number), "pairs": row.pairs,
+        }
         for row in rows
-    ]
+    ]  # fmt: skip
 
 
 def _effects(connection: Connection) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Most tests wait for servers. Each process starts its own; a file's tests stay together.
 PROCESSES ?= 2
 
-.PHONY: demo test starlette-suite check bench manifests docs clean help
+.PHONY: demo test corpus starlette-suite check bench manifests docs clean help
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ demo: $(STAMP) ## Mirror live traffic through a real Envoy and read the report
 test: $(STAMP) ## Run every test, on real servers
 	@tests/install-servers
 	$(BIN)/python -m pytest --numprocesses=$(PROCESSES) --dist=loadfile $(ARGS)
+
+corpus: $(STAMP) ## Measure precision and recall of the comparison on the labelled corpus
+	@$(BIN)/python -m tests.corpus $(ARGS)
 
 starlette-suite: $(STAMP) ## Run Starlette's own tests with each application wrapped
 	$(BIN)/python tests/starlette_suite.py

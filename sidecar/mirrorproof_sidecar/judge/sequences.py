@@ -50,7 +50,7 @@ __all__ = [
 Prior = tuple[float, float]
 """The a and b of a Beta distribution: where rates are looked for first. Any keeps the promise."""
 
-_HALVINGS: Final = 45
+_HALVINGS: Final = 36
 _MAX_TRIALS: Final = 1 << 40
 _JEFFREYS: Final = (0.5, 0.5)
 _QUANTILE_WEIGHT: Final = 30.0
@@ -95,16 +95,27 @@ def rate_interval(
 
 @lru_cache(maxsize=8192)
 def _interval(successes: int, trials: int, low_alpha: float, high_alpha: float, prior: Prior) -> Interval:
-    failures, best = trials - successes, successes / trials
+    failures = trials - successes
     mixture = _log_mixture(successes, failures, prior)
 
-    def end(outside: float, alpha: float) -> float:
-        least = mixture + math.log(alpha)  # a rate of less likelihood than this is ruled out
-        if _log_likelihood(successes, failures, outside) > least:
-            return outside
-        return _edge(lambda rate: _log_likelihood(successes, failures, rate) <= least, outside, best)
+    low = _end(successes, failures, 0.0, mixture + math.log(low_alpha))
+    high = _end(successes, failures, 1.0, mixture + math.log(high_alpha))
+    return Interval(low, high)
 
-    return Interval(end(0.0, low_alpha), end(1.0, high_alpha))
+
+def _end(successes: int, failures: int, outside: float, least: float) -> float:
+    """From `outside` (0 or 1) inwards, where rates stop to be ruled out: those with a log likelihood of at
+    most `least` are. On the side that is still ruled out, so never too short."""
+    if _log_likelihood(successes, failures, outside) > least:
+        return outside
+    inside, log, log1p = successes / (successes + failures), math.log, math.log1p
+    for _ in range(_HALVINGS):
+        middle = (outside + inside) / 2  # between 0 and 1, so both logarithms are finite
+        if successes * log(middle) + failures * log1p(-middle) <= least:
+            outside = middle
+        else:
+            inside = middle
+    return outside
 
 
 def quantile_ranks(trials: int, q: float, *, alpha: float = 0.05) -> tuple[int, int]:
@@ -165,10 +176,13 @@ def trials_until(
     return first_where(decided)
 
 
-def first_where(decided: Callable[[int], bool], start: int = 1, limit: int = _MAX_TRIALS) -> int | None:
+def first_where(
+    decided: Callable[[int], bool], start: int = 1, limit: int = _MAX_TRIALS, precision: float = 0.0
+) -> int | None:
     """The least number from `start` on where something that stays true once it is true becomes true.
 
-    Sought by doubling, then by halving; `None` beyond `limit`.
+    Sought by doubling, then by halving; `None` beyond `limit`. With a `precision`, too large by at most that
+    part.
     """
     if decided(start):
         return start
@@ -177,7 +191,7 @@ def first_where(decided: Callable[[int], bool], start: int = 1, limit: int = _MA
         low, high = high, 2 * high
         if high > limit:
             return None
-    while high - low > 1:
+    while high - low > max(1.0, precision * high):
         middle = (low + high) // 2
         low, high = (low, middle) if decided(middle) else (middle, high)
     return high
@@ -198,14 +212,3 @@ def _log_likelihood(successes: int, failures: int, p: float) -> float:
     seen = successes * math.log(p) if successes and p > 0 else (-math.inf if successes else 0.0)
     unseen = failures * math.log1p(-p) if failures and p < 1 else (-math.inf if failures else 0.0)
     return seen + unseen
-
-
-def _edge(ruled_out: Callable[[float], bool], outside: float, inside: float) -> float:
-    """Where being ruled out ends between the two, on the side that is still ruled out: never too short."""
-    for _ in range(_HALVINGS):
-        middle = (outside + inside) / 2
-        if ruled_out(middle):
-            outside = middle
-        else:
-            inside = middle
-    return outside

@@ -69,10 +69,12 @@ exchanges: Final = Table(
     Index("exchanges_key", "key"),
     Index("exchanges_pair_id", "pair_id", postgresql_using="hash"),
     Index("exchanges_received", "received_s"),
-    Index("exchanges_counts", "endpoint", "side", "state", "truncated", "yielded", "suppressed"),
+    Index(
+        "exchanges_counts", "endpoint", "side", "state", "truncated", "yielded", "suppressed", "received_s"
+    ),
 )
 """Whole exchanges as MessagePack in `blob`, beside what is asked for. `exchanges_counts` covers what the
-summary counts, so that it never reads past the blobs."""
+summary and the verdict count, so that they never read past the blobs."""
 
 pairs: Final = Table(
     "pairs",
@@ -96,12 +98,23 @@ pairs: Final = Table(
     Column("other_error", Boolean, nullable=False),
     Column("differences", Integer, nullable=False),
     Column("ignored", Integer, nullable=False),
+    Column("effects", String(9), nullable=False, server_default="unknown"),
+    Column("primary_bucket", BigInteger),
+    Column("other_bucket", BigInteger),
     Index("pairs_key", "key"),
     Index("pairs_received", "received_s"),
     Index("pairs_recent", "started_ns", "id"),
-    Index("pairs_counts", "against", "endpoint", "result"),
-)
-"""One row for each comparison; `received_s` is the earlier of its two exchanges', for retention."""
+    Index(
+        "pairs_counts",
+        "against", "endpoint", "result", "primary_error", "other_error", "effects", "received_s",
+    ),
+    Index("pairs_primary_bucket", "against", "endpoint", "primary_bucket", "received_s"),
+    Index("pairs_other_bucket", "against", "endpoint", "other_bucket", "received_s"),
+)  # fmt: skip
+"""One row for each comparison; `received_s` is the earlier of its two exchanges', for retention. `effects`
+says whether what both wrote is `alike`, `different` or `unknown`; the buckets are those of the durations
+(`judge.durations`) where the pair was compared and neither version failed. The indices cover what the verdict
+counts."""
 
 differences: Final = Table(
     "differences",

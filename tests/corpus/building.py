@@ -27,7 +27,7 @@ from .labels import Noise, Pair, Part, Truth, Why, pointer
 from .marks import Bag, Marked, plain, strip
 from .world import World
 
-__all__ = ["Endpoint", "Service", "build", "exchange_of"]
+__all__ = ["Endpoint", "Service", "build", "exchange_of", "noise_of"]
 
 Answering = Callable[[World, Env], Answer]
 EPOCH_S = 1_750_000_000
@@ -93,7 +93,7 @@ def build(endpoint: Endpoint, seed: str, part: Part, *, faults: int, style: Styl
         _common_headers(answer, env, endpoint)
         answer.tree = _recased(answer.tree, style.case) if FORMATS[answer.format].pointers else answer.tree
         answers[side], times[side] = answer, its
-    noise = [each for side in sides for each in _noise(answers[side])]
+    noise = [each for side in sides for each in noise_of(answers[side])]
     shadow = answers["shadow"]
     names, truths = [], []
     for _ in range(faults):
@@ -204,7 +204,8 @@ def _common_headers(answer: Answer, env: Env, endpoint: Endpoint) -> None:
     answer.headers.setdefault("x-envoy-upstream-service-time", env.took_ms())
 
 
-def _noise(answer: Answer) -> list[Noise]:
+def noise_of(answer: Answer) -> list[Noise]:
+    """The labels of what is marked in an answer."""
     form = FORMATS[answer.format]
     _, found = strip(answer.tree, "body")
     if not form.pointers:

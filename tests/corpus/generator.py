@@ -10,6 +10,7 @@ from random import Random
 
 from .building import Endpoint, build
 from .families import HELD_OUT_ONLY, SERVICES
+from .hard import hard_background, hard_pairs
 from .labels import Pair, Part
 
 __all__ = ["background", "pairs"]
@@ -34,7 +35,7 @@ def pairs(part: Part) -> tuple[Pair, ...]:
         build(endpoint, f"{_SEEDS[part]}-{number}", part, faults=random.choice(_FAULTS))
         for endpoint in _endpoints(part)
         for number in range(_EACH[part])
-    )
+    ) + hard_pairs(part)
 
 
 @lru_cache
@@ -44,4 +45,4 @@ def background(part: Part, each: int = 40) -> tuple[Pair, ...]:
         build(endpoint, f"background-{_SEEDS[part]}-{number}", part, faults=0)
         for endpoint in _endpoints(part)
         for number in range(each)
-    )
+    ) + hard_background(part, each)

@@ -45,3 +45,8 @@ def test_a_finding_answers_to_a_label_only_where_kind_place_and_values_fit() -> 
     assert truth_of([truth], truth.kind, where, truth.primary, truth.shadow) == [truth]
     assert truth_of([truth], truth.kind, where + "/x", truth.primary, truth.shadow) == []
     assert truth_of([truth], "latency", truth.where, truth.primary, truth.shadow) == []
+
+
+def test_each_pair_has_a_name_of_its_own() -> None:
+    names = [pair.name for part in PARTS for pair in pairs(part)]
+    assert len(names) == len(set(names))

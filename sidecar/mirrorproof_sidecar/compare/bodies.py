@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from mirrorproof_sidecar.compare.captured import Captured
+from mirrorproof.exchange import Exchange
+from mirrorproof_sidecar.compare.captured import Captured, captured
 from mirrorproof_sidecar.compare.content import (
     BrokenContentError,
     ContentTooLargeError,
@@ -27,7 +28,7 @@ from mirrorproof_sidecar.compare.media import CharsetError, Sort, decode_text
 from mirrorproof_sidecar.compare.model import MISSING, Kind
 from mirrorproof_sidecar.compare.textdiff import changed_lines
 
-__all__ = ["compare_bodies"]
+__all__ = ["compare_bodies", "tree_of"]
 
 _BOM: Final = "\ufeff"
 
@@ -75,6 +76,19 @@ def compare_bodies(primary: Captured, shadow: Captured, found: Found) -> None:
     decoded = _decoded(bodies)
     if decoded is not None:
         _by_content(decoded)
+
+
+def tree_of(exchange: Exchange) -> Any:
+    """The tree of a body that is whole and JSON; `None` for every other."""
+    response = exchange.response
+    body = captured("", exchange, response) if response is not None else None
+    if body is None or not body.whole or body.media.sort is not Sort.JSON:
+        return None
+    try:
+        content = decode(body.content, body.codings, whole=True)
+        return parse(decode_text(content, body.media.charset, whole=True).removeprefix(_BOM))
+    except ValueError:
+        return None
 
 
 def _identical(bodies: _Bodies) -> bool:

@@ -14,7 +14,6 @@ from mirrorproof_sidecar.compare.found import Found
 from mirrorproof_sidecar.compare.judges import judges
 from mirrorproof_sidecar.compare.model import CONFLICT_WITH_PRIMARY, Comparison, Context
 from mirrorproof_sidecar.compare.rules import Rules, matcher_for
-from mirrorproof_sidecar.endpoints import endpoint_of
 
 __all__ = ["compare"]
 
@@ -41,8 +40,7 @@ def compare(
     found.part(found.at("status"), lambda: compare_status(primary, shadow, found))
     _compare_responses(primary, shadow, found)
     found.part(found.at("effects"), lambda: compare_effects(primary, shadow, found))
-    endpoint = endpoint_of(primary.service, request.method, request.path, request.route)
-    for judge in judges(endpoint.id, context or Context()):
+    for judge in judges(primary, shadow, rules, context or Context()):
         found.hide(judge)
     return found.comparison()
 

@@ -44,6 +44,10 @@ class Where:
             place = place._above
         return chain[::-1]
 
+    def segments(self) -> tuple[str, ...]:
+        """The segments from the root, as they are."""
+        return tuple(place._segment for place in self._chain())
+
     def order(self) -> list[tuple[int, str]]:
         """Sorts places by path, with numbers by size: /body/items/2 comes before /body/items/10."""
         return [(_digits(place._segment), place._segment) for place in self._chain()]

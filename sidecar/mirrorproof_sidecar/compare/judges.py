@@ -10,16 +10,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from mirrorproof.exchange import Exchange
 from mirrorproof_sidecar.compare.found import Entry, Judge, Verdict
 from mirrorproof_sidecar.compare.model import Cause, Context, NoiseKey
-from mirrorproof_sidecar.endpoints import path_pattern
+from mirrorproof_sidecar.compare.renaming import by_correspondence
+from mirrorproof_sidecar.compare.rules import Rules
+from mirrorproof_sidecar.compare.shapes import facts_of
+from mirrorproof_sidecar.compare.volatile import by_shape
+from mirrorproof_sidecar.endpoints import endpoint_of, path_pattern
 
 __all__ = ["judges"]
 
 
-def judges(endpoint: str, context: Context) -> list[Judge]:
-    """The judges for a pair of `endpoint` (`Endpoint.id`)."""
-    return [_learnt(endpoint, context)] if context.noise else []
+def judges(primary: Exchange, shadow: Exchange, rules: Rules, context: Context) -> list[Judge]:
+    """The judges for these two exchanges."""
+    times_s = (context.primary_time_unix_s, context.shadow_time_unix_s)
+    facts = facts_of(primary, shadow, times_s)
+    found = []
+    if rules.shapes:
+        found.append(by_shape(facts))
+    if rules.correspond:
+        found.append(by_correspondence(primary, shadow, facts))
+    if context.noise:
+        request = primary.request
+        endpoint = endpoint_of(primary.service, request.method, request.path, request.route)
+        found.append(_learnt(endpoint.id, context))
+    return found
 
 
 def _learnt(endpoint: str, context: Context) -> Judge:

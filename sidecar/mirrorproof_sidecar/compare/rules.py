@@ -34,6 +34,8 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the comparison is told to disregard. `Rules()` disregards nothing."""
 
     ignore: Annotated[tuple[IgnoreRule, ...], Meta(max_length=_MAX_RULES)] = ()
+    shapes: bool = True
+    correspond: bool = True
 
     def __post_init__(self) -> None:
         if len(self.ignore) > _MAX_RULES:

@@ -1,0 +1,160 @@
+"""Claims: which differences would be explained if a thing's id had been renamed.
+
+Pure. Knows values, URLs and names. Must not know which claims hold: that takes the whole pair, and is
+`correspond`'s matter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+from mirrorproof_sidecar.compare.entities import is_id, resource_of, role_of, singular
+from mirrorproof_sidecar.compare.shapes.names import words_of
+from mirrorproof_sidecar.compare.shapes.tokens import same_alphabet, token_of
+
+__all__ = ["Claim", "claims_of", "explained_text", "id_text", "url_claims"]
+
+_MAX_CHARS: Final = 4096
+_MAX_SEGMENTS: Final = 40
+_MAX_PIECES: Final = 400
+_TAIL_CHARS: Final = 32
+_LOCATIONS: Final = ("location", "content-location")
+_DIGITS = re.compile(r"\d+", re.ASCII)
+_URL = re.compile(r"(?:https?:/)?/[^\s<>\"]*", re.ASCII)
+_PIECE = re.compile(r"[A-Za-z0-9]+(?:[-_.:+][A-Za-z0-9]+)*", re.ASCII)
+_STRONG = re.compile(r"(?=\D*\d)[\w-]{6,}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """That `thing`'s id `one` in v1's answer is `other` in v2's. `own`: the place speaks of what the answer
+    is about."""
+
+    thing: str
+    one: str
+    other: str
+    own: bool = False
+
+
+def id_text(value: Any) -> str | None:
+    """An id as text: a whole number above zero, or a string."""
+    if type(value) is int:
+        return str(value) if 0 < value < 10**20 else None
+    return value if type(value) is str and 0 < len(value) <= 1000 else None
+
+
+def claims_of(
+    path: Sequence[str], one: Any, other: Any, resource: str, hosts: tuple[str, str]
+) -> list[Claim]:
+    """The claims that would explain this difference together; none where it is no matter of ids.
+
+    `path`: unescaped segments from the root. `resource`: what the request's route is about.
+    """
+    mine, its = id_text(one), id_text(other)
+    if type(one) is not type(other) or mine is None or its is None:
+        return []
+    if path[0] == "headers":
+        located = path[-1].lower() in _LOCATIONS
+        return url_claims(mine, its, hosts, own=resource) if located else []
+    if path[0] != "body":
+        return []
+    if type(one) is str and _URL.fullmatch(mine) and _URL.fullmatch(its):
+        return url_claims(mine, its, hosts)
+    role = role_of(path[1:], resource)
+    if role is None or not (type(one) is int or _alike(mine, its)):
+        return []
+    return [Claim(role.thing, mine, its, role.own)]
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two strings can be ids of one sort: equal but for their digits, or drawn from one alphabet."""
+    if _DIGITS.sub("0", one) == _DIGITS.sub("0", other):
+        return True
+    mine, its = token_of(one), token_of(other)
+    if mine is not None and its is not None and (mine.sort, mine.notation) == (its.sort, its.notation):
+        return True
+    return same_alphabet(one, other) is not None
+
+
+def url_claims(one: str, other: str, hosts: tuple[str, str], *, own: str | None = None) -> list[Claim]:
+    """The claims that would explain two URLs; none where no claims would. `own`: the thing whose URL it
+    is."""
+    if max(len(one), len(other)) > _MAX_CHARS:
+        return []
+    try:
+        mine, its = urlsplit(one), urlsplit(other)
+    except ValueError:
+        return []
+    if (mine.scheme, mine.fragment) != (its.scheme, its.fragment):
+        return []
+    if mine.netloc != its.netloc and (mine.netloc, its.netloc) != hosts:
+        return []
+    found = _segment_claims(mine.path, its.path, own)
+    asked = _query_claims(mine, its)
+    return [] if found is None or asked is None else found + asked
+
+
+def _segment_claims(one: str, other: str, own: str | None) -> list[Claim] | None:
+    mine, its = one.split("/"), other.split("/")
+    if len(mine) != len(its) or len(mine) > _MAX_SEGMENTS:
+        return None
+    found = []
+    for position, (segment, its_segment) in enumerate(zip(mine, its, strict=True)):
+        if segment == its_segment:
+            continue
+        thing = resource_of("/".join(a for a, b in zip(mine[:position], its, strict=False) if a == b))
+        if not thing or not _alike(segment, its_segment):
+            return None
+        found.append(Claim(thing, segment, its_segment, own is not None and thing == own))
+    return found
+
+
+def _query_claims(one: SplitResult, other: SplitResult) -> list[Claim] | None:
+    mine, its = one.query.split("&"), other.query.split("&")
+    if len(mine) != len(its) or len(mine) > _MAX_SEGMENTS:
+        return None
+    found = []
+    for field, its_field in zip(mine, its, strict=True):
+        if field == its_field:
+            continue
+        key, _, value = field.partition("=")
+        its_key, _, its_value = its_field.partition("=")
+        words = words_of(key)
+        if key != its_key or not is_id(key) or len(words) < 2 or not _alike(value, its_value):
+            return None
+        found.append(Claim(singular(words[-2]), value, its_value))
+    return found
+
+
+def explained_text(one: str, other: str, renamed: Callable[[str, str, tuple[str, ...]], bool]) -> bool:
+    """Whether two texts are equal but for words of which `renamed` says so.
+
+    It is asked with both words and those before them; with none, where the words are long enough and have
+    digits, so that they are ids wherever they stand.
+    """
+    if max(len(one), len(other)) > _MAX_CHARS:
+        return False
+    mine, its = list(_PIECE.finditer(one)), list(_PIECE.finditer(other))
+    if len(mine) != len(its) or len(mine) > _MAX_PIECES:
+        return False
+    at = its_at = 0
+    equal = ""  # what came before, without the words that differ
+    for piece, its_piece in zip(mine, its, strict=True):
+        between = one[at : piece.start()]
+        if between != other[its_at : its_piece.start()]:
+            return False
+        at, its_at = piece.end(), its_piece.end()
+        equal = (equal + between)[-_TAIL_CHARS:]
+        if piece[0] == its_piece[0]:
+            equal += piece[0]
+            continue
+        before = words_of(equal[-_TAIL_CHARS:])
+        words = piece[0], its_piece[0]
+        strong = all(map(_STRONG.fullmatch, words))
+        if not renamed(*words, before) and not (strong and renamed(*words, ())):
+            return False
+    return one[at:] == other[its_at:]

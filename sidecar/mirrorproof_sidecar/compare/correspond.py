@@ -1,0 +1,91 @@
+"""Values that stand for each other: v1's order 17 is v2's order 18, wherever it appears in this pair.
+
+Pure. Knows the differences of one pair and what the two answers were made by. Must not know how they were
+found.
+
+Theory of operation. A dry run rolls back what it wrote, but not the database's sequences: both versions make
+the same thing and give it different ids. So where the request made something (`made`), a difference between
+two ids is a *claim*: this thing's id was renamed. A claim is granted
+
+1. if the place is the made thing's own: the answer's `id`, its `Location`, or a thing that an effect inserted
+on both sides, or a by-product by its name. A reference to what was there before (`customer_id`) is never
+granted by itself;
+2. if the value was not in the request, which names what exists;
+3. and if the renaming is consistent over the whole pair: one to one, in the same order where ids are numbers,
+and without exception: where v1's id stands unchanged in v2's answer, nothing was renamed.
+
+Only then do the same renamings explain text, URLs and effects. Numbers under names that are no id's never
+correspond.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from mirrorproof_sidecar.compare.claims import Claim
+from mirrorproof_sidecar.compare.entities import BY_PRODUCTS, singular
+
+__all__ = ["Renamings", "granted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Renamings:
+    """What was granted: v2's id for each thing and v1's id. Empty grants nothing."""
+
+    by_thing: Mapping[tuple[str, str], str]
+
+    def explains(self, claim: Claim) -> bool:
+        """Whether the claim is one of these."""
+        return self.by_thing.get((claim.thing, claim.one)) == claim.other
+
+    def renamed(self, one: str, other: str, before: tuple[str, ...]) -> bool:
+        """Whether a word of a text is a renamed id: of a thing that one of the last words before names, or,
+        with no words before, of any thing."""
+        things = {singular(word) for word in before[-3:]}
+        return any(
+            self.by_thing.get((thing, one)) == other
+            for thing in (things if before else {thing for thing, _ in self.by_thing})
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.by_thing)
+
+
+def granted(
+    claims: Iterable[Claim], *, inserted: frozenset[str], unchanged: Iterable[tuple[str, str]]
+) -> Renamings:
+    """The renamings that hold. `inserted`: things that effects inserted on both sides; `unchanged`: (thing,
+    id) that stand at the same places of both answers."""
+    known = list(claims)
+    wanted: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for claim in known:
+        if claim.own or claim.thing in BY_PRODUCTS or _was_inserted(claim.thing, inserted):
+            wanted[claim.thing].add((claim.one, claim.other))
+    # Every claim counts for consistency, those that are not wanted as well.
+    for claim in known:
+        if claim.thing in wanted:
+            wanted[claim.thing].add((claim.one, claim.other))
+    kept = set(unchanged)
+    found: dict[tuple[str, str], str] = {}
+    for thing, pairs in wanted.items():
+        if _one_to_one(pairs) and not any((thing, value) in kept for pair in pairs for value in pair):
+            found.update(((thing, one), other) for one, other in pairs)
+    return Renamings(found)
+
+
+def _was_inserted(thing: str, inserted: frozenset[str]) -> bool:
+    return bool(thing) and any(thing == target or target.endswith("_" + thing) for target in inserted)
+
+
+def _one_to_one(pairs: set[tuple[str, str]]) -> bool:
+    ones, others = [one for one, _ in pairs], [other for _, other in pairs]
+    if len(set(ones)) < len(pairs) or len(set(others)) < len(pairs):
+        return False
+    if all(value.isdecimal() for value in (*ones, *others)):
+        # Sequences are drawn from in order: another order is other things.
+        ordered = sorted(pairs, key=lambda pair: (len(pair[0]), pair[0]))
+        numbers = [int(other[:30]) for _, other in ordered]
+        return numbers == sorted(numbers)
+    return not set(ones) & set(others)

@@ -1,0 +1,105 @@
+"""Which thing an id belongs to, by the names around it: `order_id`, `/orders/17` and `{"order": {"id": 17}}`
+are one.
+
+Knows words and paths. Must not know values, or which differences there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mirrorproof_sidecar.compare.shapes.names import words_of
+
+__all__ = ["BY_PRODUCTS", "Role", "is_id", "resource_of", "role_of", "singular"]
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_IDS: Final = _words("id ids uuid guid uid oid ref reference number no nr pk")
+_CODES: Final = _words("code key")
+"""Ids only with a thing's name before them."""
+_ENVELOPES: Final = _words(
+    "data result results response payload attributes body content value node entity object record "
+    "resource summary meta item"
+)
+_VERBS: Final = _words(
+    "create add place insert submit register start open make new book post send request schedule issue "
+    "checkout buy purchase reserve upload publish save"
+)
+BY_PRODUCTS: Final = _words(
+    "payment invoice shipment transaction receipt job task confirmation booking reservation charge "
+    "refund line item entry event message notification log audit session attempt delivery ticket "
+    "tracking row batch upload request operation"
+)
+"""What a request makes along with what it was sent for. A customer or a product is none: it was there
+before."""
+
+
+_ENDINGS: Final = (("ies", "y"), ("sses", "ss"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"), ("ss", "ss"))
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What an id-like place names. `thing`: a word in the singular, empty where nothing tells it. `own`: the
+    place is the answer's own id, in no list; `made`: a mutation's name says that it was made."""
+
+    thing: str
+    own: bool = False
+    made: bool = False
+
+
+def is_id(name: str) -> bool:
+    """Whether a member of this name holds an id."""
+    words = words_of(name)
+    if not words:
+        return False
+    return words[-1] in _IDS or (len(words) > 1 and (words[-1] in _CODES or words[0] == "id"))
+
+
+def role_of(path: Sequence[str], resource: str) -> Role | None:
+    """The role of a place of the body, `path` from below `/body`; `None` if its name is no id's."""
+    named = [segment for segment in path if not segment.isdecimal()]
+    if not named or not is_id(named[-1]):
+        return None
+    words = words_of(named[-1])
+    listed = any(segment.isdecimal() for segment in path)
+    before = words[1:] if words[0] == "id" and len(words) > 1 else words[:-1]
+    if before:
+        thing = singular(before[-1])
+        return Role(thing, own=thing == resource and not listed)
+    for above in reversed(named[:-1]):
+        above_words = words_of(above)
+        if not above_words or (len(above_words) == 1 and above_words[0] in _ENVELOPES):
+            continue
+        verb = above_words[0] in _VERBS
+        thing = singular(above_words[-1])
+        return Role(thing, own=(verb or thing == resource) and not listed, made=verb and not listed)
+    return Role(resource, own=not listed)
+
+
+def resource_of(route: str) -> str:
+    """What the requests to a route are about: its last segment that is a word, in the singular."""
+    for segment in reversed(route.split("/")):
+        words = words_of(segment)
+        if words and not segment.startswith(("{", "<", ":")) and not any(word.isdigit() for word in words):
+            return singular(words[-1])
+    return ""
+
+
+def singular(word: str) -> str:
+    """The singular of an English noun, well enough that both spellings meet."""
+    for ending, instead in (
+        ("ies", "y"),
+        ("sses", "ss"),
+        ("xes", "x"),
+        ("ches", "ch"),
+        ("shes", "sh"),
+        ("ss", "ss"),
+    ):
+        if word.endswith(ending) and len(word) > len(ending) + 1:
+            return word[: -len(ending)] + instead
+    return word[:-1] if word.endswith("s") and len(word) > 3 else word

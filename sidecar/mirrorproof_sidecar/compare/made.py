@@ -1,0 +1,106 @@
+"""Whether a request made something, and what: only then do ids differ without anybody's fault.
+
+Pure. Knows methods, statuses, effects and the ids of two bodies. Must not know which of them differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mirrorproof.exchange import Exchange
+from mirrorproof_sidecar.compare.claims import id_text
+from mirrorproof_sidecar.compare.entities import resource_of, role_of, singular
+from mirrorproof_sidecar.compare.shapes.names import words_of
+
+__all__ = ["Made", "asked_of", "ids_in", "what_was_made"]
+
+_SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
+_INSERTS: Final = frozenset(("insert", "create", "add", "put", "publish", "send", "enqueue"))
+_MAX_NODES: Final = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """`resource`: what the route is about. `inserted`: things that effects inserted on both sides. `surely`:
+    the answers or the effects say that something was made; else only the way of asking does."""
+
+    resource: str
+    inserted: frozenset[str]
+    surely: bool
+
+
+def what_was_made(primary: Exchange, shadow: Exchange) -> Made | None:
+    """What both versions made for this request; `None` if nothing, or not both."""
+    one, other = primary.response, shadow.response
+    if one is None or other is None or one.status != other.status or not 200 <= one.status < 400:
+        return None
+    request = primary.request
+    resource = resource_of(request.route or request.path)
+    inserted = _inserted(primary) & _inserted(shadow)
+    located = all(_has(side.headers, "location") for side in (one, other))
+    method = request.method.upper()
+    if method in _SAFE:
+        return Made("", inserted, True) if inserted else None
+    surely = bool(inserted) or one.status == 201 or (located and one.status < 300)
+    collection = method == "POST" and _is_collection(request.path)
+    return Made(resource, inserted, surely) if surely or collection or resource == "graphql" else None
+
+
+def _is_collection(path: str) -> bool:
+    words = words_of(path.rstrip("/").rpartition("/")[2])
+    return bool(words) and singular(words[-1]) != words[-1]
+
+
+def _inserted(exchange: Exchange) -> frozenset[str]:
+    things = set()
+    for effect in exchange.effects:
+        if _INSERTS.isdisjoint(words_of(effect.kind)):
+            continue
+        words = words_of(effect.target.rpartition(".")[2])
+        if words:
+            things.add("_".join((*words[:-1], singular(words[-1]))))
+    return frozenset(things)
+
+
+def _has(headers: list[tuple[str, str]], name: str) -> bool:
+    return any(key.lower() == name for key, _ in headers)
+
+
+def asked_of(exchange: Exchange) -> frozenset[tuple[str, str]]:
+    """Thing and id of all that the request names: these were there before. A thing that is not known is
+    empty."""
+    found: set[tuple[str, str]] = set()
+    segments = exchange.request.path.split("/")[:100]
+    for position, segment in enumerate(segments):
+        found.add((resource_of("/".join(segments[:position])), segment))
+    for field in exchange.request.query.split("&")[:100]:
+        key, _, value = field.partition("=")
+        words = words_of(key)
+        found.add((singular(words[-2]) if len(words) > 1 else "", value))
+    return frozenset(found)
+
+
+def ids_in(tree: Any, resource: str) -> dict[tuple[str, ...], tuple[str, str]] | None:
+    """Thing and id at each id-like place of a body; `None` if it is too large to look for."""
+    found: dict[tuple[str, ...], tuple[str, str]] = {}
+    for number, (path, value) in enumerate(_leaves(tree)):
+        if number > _MAX_NODES:
+            return None
+        text = id_text(value)
+        role = role_of(path, resource) if text is not None else None
+        if role is not None and text is not None:
+            found[path] = role.thing, text
+    return found
+
+
+def _leaves(tree: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), tree)]
+    while waiting:
+        path, value = waiting.pop()
+        if type(value) is dict:
+            waiting.extend(((*path, key), item) for key, item in value.items())
+        elif type(value) is list:
+            waiting.extend(((*path, str(number)), item) for number, item in enumerate(value))
+        yield path, value

@@ -1,0 +1,197 @@
+"""Text that has volatile values inside: web tokens, URLs, cookies, and sentences.
+
+Pure. Knows how such text is cut into pieces. Must not know which pieces are volatile: it asks `Judge`. What
+is between the pieces has to be equal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from mirrorproof_sidecar.compare.shapes.facts import Facts
+from mirrorproof_sidecar.compare.shapes.names import Name, named
+from mirrorproof_sidecar.compare.shapes.shape import Shape, drawn_by_chance, joined
+from mirrorproof_sidecar.compare.shapes.tokens import decoded, same_alphabet
+
+__all__ = ["cookie", "is_structured", "structured", "text"]
+
+Judge = Callable[[Name, Any, Any, Facts], Shape | None]
+
+_MAX_CHARS: Final = 16_384
+_MAX_PIECES: Final = 200
+_MAX_FIELDS: Final = 100
+_TAIL_CHARS: Final = 40
+_JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_URL = re.compile(r"(?:https?:/)?/[^\s<>\"]*", re.ASCII)
+_PIECE = re.compile(
+    r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?)?(?![\w-])"
+    r"|(?:[A-Z][a-z]{2}, )?\d\d[ -][A-Z][a-z]{2}[ -]\d{4} \d\d:\d\d:\d\d GMT"
+    r"|nonce-[A-Za-z0-9+/_-]{8,}={0,2}"
+    r"|[A-Za-z0-9_-]{8,}={0,2}",
+)
+_COOKIES: Final = frozenset({"cart", "basket", "visitor", "visit", "device", "anonymous", "client", "guest"})
+
+
+def is_structured(value: str) -> bool:
+    """Whether the text has a layout of its own, by which alone it is compared."""
+    return bool(_JWT.fullmatch(value) or _TRACEPARENT.fullmatch(value)) and len(value) <= _MAX_CHARS
+
+
+def structured(one: str, other: str, facts: Facts, judge: Judge) -> Shape | None:
+    """The shape of two texts with a layout of their own: web tokens, and trace contexts (W3C)."""
+    if _JWT.fullmatch(one) and _JWT.fullmatch(other):
+        return _web_token(one, other, facts, judge)
+    return _traceparent(one, other)
+
+
+def text(name: Name, one: str, other: str, facts: Facts, judge: Judge) -> Shape | None:
+    """The shapes inside two texts that are equal but for them."""
+    if max(len(one), len(other)) > _MAX_CHARS:
+        return None
+    if _same_but_for_host(one, other, facts):
+        return Shape("host", "each names the host that it was asked at")
+    if _URL.fullmatch(one) and _URL.fullmatch(other):
+        return _url(one, other, facts, judge)
+    return _sentence(name, one, other, facts, judge)
+
+
+def cookie(one: str, other: str, facts: Facts, judge: Judge) -> Shape | None:
+    """Two values of Set-Cookie: of one name, with the same attributes, and values drawn by chance."""
+    mine, its = ([part.strip() for part in side.split(";")] for side in (one, other))
+    if len(mine) != len(its) or len(mine) > _MAX_FIELDS:
+        return None
+    shapes: list[Shape] = []
+    for position, (part, its_part) in enumerate(zip(mine, its, strict=True)):
+        if part == its_part:
+            continue
+        key, _, value = part.partition("=")
+        its_key, _, its_value = its_part.partition("=")
+        if key != its_key or (position and key.lower() != "expires"):
+            return None
+        shape = judge(named(key), value, its_value, facts)
+        if shape is None and not position and not _COOKIES.isdisjoint(named(key).words):
+            alphabet = same_alphabet(value, its_value)
+            shape = drawn_by_chance(value, its_value, alphabet) if alphabet else None
+        if shape is None:
+            return None
+        shapes.append(shape)
+    return joined(shapes, "cookie")
+
+
+def _same_but_for_host(one: str, other: str, facts: Facts) -> bool:
+    mine, its = facts.hosts
+    if not (mine and its) or mine == its:
+        return False
+    here, there = "://" + mine, "://" + its
+    return here in one and one.replace(here, there) == other and other.replace(there, here) == one
+
+
+def _web_token(one: str, other: str, facts: Facts, judge: Judge) -> Shape | None:
+    """JSON Web Tokens (RFC 7519): the same header, and claims that are equal or volatile."""
+    head, claims, signature = one.split(".")
+    its_head, its_claims, its_signature = other.split(".")
+    if head != its_head or len(signature) != len(its_signature):
+        return None
+    trees = [_object(part) for part in (claims, its_claims)]
+    if trees[0] is None or trees[1] is None or list(trees[0]) != list(trees[1]):
+        return None
+    shapes: list[Shape] = []
+    for key, value in trees[0].items():
+        if value == trees[1][key] and type(value) is type(trees[1][key]):
+            continue
+        shape = judge(named(key), value, trees[1][key], facts) if type(value) is type(trees[1][key]) else None
+        if shape is None:
+            return None
+        shapes.append(shape)
+    return joined(shapes, "web token")
+
+
+def _object(part: str) -> dict[str, Any] | None:
+    raw = decoded(part)
+    try:
+        tree = json.loads(raw) if raw is not None else None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(tree, dict) or len(tree) > _MAX_FIELDS:
+        return None
+    return tree
+
+
+def _traceparent(one: str, other: str) -> Shape | None:
+    mine, its = _TRACEPARENT.fullmatch(one), _TRACEPARENT.fullmatch(other)
+    if mine is None or its is None or (mine[1], mine[4]) != (its[1], its[4]):
+        return None
+    return Shape("trace", "each is in its own trace")
+
+
+def _url(one: str, other: str, facts: Facts, judge: Judge) -> Shape | None:
+    """URLs that differ in their parameters only: signed ones, with a time, a nonce, a signature."""
+    try:
+        mine, its = urlsplit(one), urlsplit(other)
+    except ValueError:
+        return None
+    if (mine.scheme, mine.path, mine.fragment) != (its.scheme, its.path, its.fragment):
+        return None
+    if mine.netloc != its.netloc and (mine.netloc, its.netloc) != facts.hosts:
+        return None
+    shapes = _parameters(mine, its, facts, judge)
+    return joined(shapes, "signed URL")
+
+
+def _parameters(one: SplitResult, other: SplitResult, facts: Facts, judge: Judge) -> list[Shape]:
+    mine, its = one.query.split("&"), other.query.split("&")
+    if len(mine) != len(its) or len(mine) > _MAX_FIELDS:
+        return []
+    shapes: list[Shape] = []
+    for field, its_field in zip(mine, its, strict=True):
+        if field == its_field:
+            continue
+        key, _, value = field.partition("=")
+        its_key, _, its_value = its_field.partition("=")
+        shape = judge(named(key), _plain(value), _plain(its_value), facts) if key == its_key else None
+        if shape is None:
+            return []
+        shapes.append(shape)
+    return shapes
+
+
+def _plain(value: str) -> str:
+    return unquote(value) if len(value) <= _MAX_CHARS else value
+
+
+def _sentence(name: Name, one: str, other: str, facts: Facts, judge: Judge) -> Shape | None:
+    mine, its = list(_PIECE.finditer(one)), list(_PIECE.finditer(other))
+    if len(mine) != len(its) or not 0 < len(mine) <= _MAX_PIECES or mine[0][0] == one:
+        return None
+    at = its_at = 0
+    shapes: list[Shape] = []
+    equal = ""  # what came before, without the pieces that differ
+    for piece, its_piece in zip(mine, its, strict=True):
+        between = one[at : piece.start()]
+        if between != other[its_at : its_piece.start()]:
+            return None
+        at, its_at = piece.end(), its_piece.end()
+        equal = (equal + between)[-_TAIL_CHARS:]
+        if piece[0] == its_piece[0]:
+            equal += piece[0]
+            continue
+        words = (*name.words, equal[-_TAIL_CHARS:], _prefix(piece[0], its_piece[0]))
+        before = named(" ".join(words))
+        shape = judge(before, piece[0], its_piece[0], facts)
+        if shape is None:
+            return None
+        shapes.append(shape)
+    if one[at:] != other[its_at:] or not shapes:
+        return None
+    return joined(shapes)
+
+
+def _prefix(one: str, other: str) -> str:
+    """What both have before their first dash."""
+    mine, its = one.partition("-")[0], other.partition("-")[0]
+    return mine if mine == its else ""

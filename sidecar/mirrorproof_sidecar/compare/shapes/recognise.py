@@ -1,0 +1,158 @@
+"""`recognise`: what shape two values of one place have in common, if any.
+
+Knows the order in which the recognisers are asked, and what their names may decide. Must not know notations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from mirrorproof_sidecar.compare.shapes import compound
+from mirrorproof_sidecar.compare.shapes.facts import Facts
+from mirrorproof_sidecar.compare.shapes.machines import durations_alike, machines_alike
+from mirrorproof_sidecar.compare.shapes.names import Name, name_of
+from mirrorproof_sidecar.compare.shapes.shape import Shape, drawn_by_chance, joined
+from mirrorproof_sidecar.compare.shapes.times import Moment, Stamp, alike, fresh, stamp_of
+from mirrorproof_sidecar.compare.shapes.tokens import is_uuid, same_alphabet, token_of
+
+__all__ = ["recognise", "value_shape"]
+
+_MAX_VALUES: Final = 20
+"""Values of one header; two headers with more are not looked at."""
+
+
+def recognise(path: Sequence[str], primary: Any, shadow: Any, facts: Facts) -> Shape | None:
+    """The shape that both values have; `path` holds the unescaped segments from the root. Never raises."""
+    if type(primary) is not type(shadow):
+        return None
+    if path and path[0] == "headers":
+        return _header(path, primary, shadow, facts)
+    if type(primary) in (dict, list, tuple):
+        return None
+    return value_shape(name_of(path), primary, shadow, facts)
+
+
+def _header(path: Sequence[str], primary: Any, shadow: Any, facts: Facts) -> Shape | None:
+    name = name_of(path)
+    mine, its = ([value] if isinstance(value, str) else list(value) for value in (primary, shadow))
+    if len(mine) != len(its) or len(mine) > _MAX_VALUES:
+        return None
+    shapes: list[Shape] = []
+    for one, other in zip(mine, its, strict=True):
+        if one == other:
+            continue
+        shape = _header_value(path[-1].lower(), name, one, other, facts)
+        if shape is None:
+            return None
+        shapes.append(shape)
+    return joined(shapes)
+
+
+def _header_value(header: str, name: Name, one: str, other: str, facts: Facts) -> Shape | None:
+    if header == "set-cookie":
+        return compound.cookie(one, other, facts, value_shape)
+    if header.startswith(("x-ratelimit", "ratelimit", "x-rate-limit")):
+        return _allowance(name, one, other, facts)
+    return value_shape(name, one, other, facts)
+
+
+def _allowance(name: Name, one: str, other: str, facts: Facts) -> Shape | None:
+    """What is left of an allowance goes down with each request, v2's own included."""
+    counts = one.isdecimal() and other.isdecimal() and max(len(one), len(other)) < 20
+    if counts and name.words[-1] == "remaining":
+        return Shape("allowance", "each request takes from what is left")
+    if counts and name.words[-1] == "reset" and abs(int(one) - int(other)) <= 1:
+        return Shape("allowance", "the time until the allowance is renewed goes down")
+    return value_shape(name, one, other, facts)
+
+
+def value_shape(name: Name, one: Any, other: Any, facts: Facts) -> Shape | None:
+    """The shape that two values of one type have under a name. Never raises."""
+    for recogniser in _RECOGNISERS:
+        if shape := recogniser(name, one, other, facts):
+            return shape
+    if type(one) is not str or type(other) is not str or is_uuid(one) or is_uuid(other):
+        return None
+    if compound.is_structured(one) or compound.is_structured(other):
+        return compound.structured(one, other, facts, value_shape)
+    return _random(name, one, other, facts) or compound.text(name, one, other, facts, value_shape)
+
+
+def _time(name: Name, one: Any, other: Any, facts: Facts) -> Shape | None:
+    stamps = stamp_of(one), stamp_of(other)
+    if stamps[0] is None or stamps[1] is None:
+        return None
+    numeric = type(one) is not str or stamps[0].notation.startswith("text")
+    reason = alike(stamps[0], stamps[1], facts.moments, expiry=name.expiry)
+    if reason is None or (numeric and not name.time and not _both_fresh((stamps[0], stamps[1]), facts)):
+        return None
+    return Shape("timestamp", reason)
+
+
+def _both_fresh(stamps: tuple[Stamp, Stamp], facts: Facts) -> bool:
+    return all(fresh(stamp, moment) for stamp, moment in zip(stamps, facts.moments, strict=True))
+
+
+def _token(name: Name, one: Any, other: Any, facts: Facts) -> Shape | None:
+    mine, its = token_of(one), token_of(other)
+    if mine is None or its is None or (mine.sort, mine.notation) != (its.sort, its.notation):
+        return None
+    if _asked(one, other, facts):
+        return None
+    drawn = ((str(one), str(other)),)
+    if mine.times_s:
+        if _made_now(mine.times_s, facts.moments[0]) and _made_now(its.times_s, facts.moments[1]):
+            return Shape(mine.sort, "each was made with its own answer", drawn)
+        return None
+    # A random UUID in an answer to a question may well name something that is stored.
+    if name.content or (name.identifies and not name.random):
+        return None
+    return Shape(mine.sort, "each was made anew", drawn)
+
+
+def _made_now(times_s: tuple[float, ...], moment: Moment) -> bool:
+    return any(fresh(Stamp(time_s, "", 1.0), moment) for time_s in times_s)
+
+
+def _random(name: Name, one: str, other: str, facts: Facts) -> Shape | None:
+    if not name.random or _asked(one, other, facts):
+        return None
+    alphabet = same_alphabet(one, other)
+    return drawn_by_chance(one, other, alphabet) if alphabet else None
+
+
+def _trace(name: Name, one: Any, other: Any, facts: Facts) -> Shape | None:
+    if type(one) is not str or not (facts.traces[0] and facts.traces[1]):
+        return None
+    mine, its = facts.traces
+    if mine and its and _swapped(one, other, mine, its):
+        return Shape("trace", "each is in its own trace")
+    return None
+
+
+def _swapped(one: str, other: str, mine: str, its: str) -> bool:
+    return mine != its and mine in one and one.replace(mine, its) == other and other.replace(its, mine) == one
+
+
+def _machine(name: Name, one: Any, other: Any, facts: Facts) -> Shape | None:
+    if type(one) is not str:
+        return None
+    if all(facts.hosts) and one == facts.hosts[0] and other == facts.hosts[1]:
+        return Shape("host", "each names the host that it was asked at")
+    reason = machines_alike(one, other) if name.host else None
+    return Shape("host", reason) if reason else None
+
+
+def _duration(name: Name, one: Any, other: Any, facts: Facts) -> Shape | None:
+    reason = durations_alike(one, other, name, facts.moments)
+    return Shape("duration", reason) if reason else None
+
+
+def _asked(one: Any, other: Any, facts: Facts) -> bool:
+    return str(one) in facts.asked or str(other) in facts.asked
+
+
+_RECOGNISERS: Final[tuple[Callable[[Name, Any, Any, Facts], Shape | None], ...]] = (
+    _time, _trace, _token, _machine, _duration,
+)  # fmt: skip

@@ -16,7 +16,7 @@ from mirrorproof_sidecar.compare.entities import is_id, resource_of, role_of, si
 from mirrorproof_sidecar.compare.shapes.names import words_of
 from mirrorproof_sidecar.compare.shapes.tokens import same_alphabet, token_of
 
-__all__ = ["Claim", "claims_of", "explained_text", "id_text", "url_claims"]
+__all__ = ["Claim", "Renamed", "claims_of", "explained_text", "id_text", "url_claims"]
 
 _MAX_CHARS: Final = 4096
 _MAX_SEGMENTS: Final = 40
@@ -27,6 +27,11 @@ _DIGITS = re.compile(r"\d+", re.ASCII)
 _URL = re.compile(r"(?:https?:/)?/[^\s<>\"]*", re.ASCII)
 _PIECE = re.compile(r"[A-Za-z0-9]+(?:[-_.:+][A-Za-z0-9]+)*", re.ASCII)
 _STRONG = re.compile(r"(?=\D*\d)[\w-]{6,}", re.ASCII)
+
+
+Renamed = Callable[[str, str, "tuple[str, ...] | None"], bool]
+"""Whether a word of a text is a renamed id: asked with both words and those before them, or with `None`
+where the words are so long that they are ids wherever they stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +135,8 @@ def _query_claims(one: SplitResult, other: SplitResult) -> list[Claim] | None:
     return found
 
 
-def explained_text(one: str, other: str, renamed: Callable[[str, str, tuple[str, ...]], bool]) -> bool:
-    """Whether two texts are equal but for words of which `renamed` says so.
-
-    It is asked with both words and those before them; with none, where the words are long enough and have
-    digits, so that they are ids wherever they stand.
-    """
+def explained_text(one: str, other: str, renamed: Renamed) -> bool:
+    """Whether two texts are equal but for words of which `renamed` says so."""
     if max(len(one), len(other)) > _MAX_CHARS:
         return False
     mine, its = list(_PIECE.finditer(one)), list(_PIECE.finditer(other))
@@ -155,6 +156,6 @@ def explained_text(one: str, other: str, renamed: Callable[[str, str, tuple[str,
         before = words_of(equal[-_TAIL_CHARS:])
         words = piece[0], its_piece[0]
         strong = all(map(_STRONG.fullmatch, words))
-        if not renamed(*words, before) and not (strong and renamed(*words, ())):
+        if not renamed(*words, before) and not (strong and renamed(*words, None)):
             return False
     return one[at:] == other[its_at:]

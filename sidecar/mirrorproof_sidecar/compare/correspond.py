@@ -40,14 +40,12 @@ class Renamings:
         """Whether the claim is one of these."""
         return self.by_thing.get((claim.thing, claim.one)) == claim.other
 
-    def renamed(self, one: str, other: str, before: tuple[str, ...]) -> bool:
+    def renamed(self, one: str, other: str, before: tuple[str, ...] | None) -> bool:
         """Whether a word of a text is a renamed id: of a thing that one of the last words before names, or,
-        with no words before, of any thing."""
-        things = {singular(word) for word in before[-3:]}
-        return any(
-            self.by_thing.get((thing, one)) == other
-            for thing in (things if before else {thing for thing, _ in self.by_thing})
-        )
+        for `None`, of any thing."""
+        if before is None:
+            return any(mine == one and its == other for (_, mine), its in self.by_thing.items())
+        return any(self.by_thing.get((singular(word), one)) == other for word in before[-3:])
 
     def __bool__(self) -> bool:
         return bool(self.by_thing)

@@ -12,7 +12,7 @@ from typing import Any
 from mirrorproof.exchange import Exchange
 from mirrorproof.redaction import REDACTED
 from mirrorproof_sidecar.compare.bodies import tree_of
-from mirrorproof_sidecar.compare.claims import Claim, claims_of, explained_text
+from mirrorproof_sidecar.compare.claims import Claim, Renamed, claims_of, explained_text
 from mirrorproof_sidecar.compare.correspond import Renamings, granted
 from mirrorproof_sidecar.compare.found import Entry, Judge, Verdict
 from mirrorproof_sidecar.compare.made import Made, asked_of, ids_in, what_was_made
@@ -92,10 +92,10 @@ def _texts(entries: Sequence[Entry], numbers: list[int], renamings: Renamings) -
 def _effects(
     entries: Sequence[Entry], numbers: list[int], renamings: Renamings, facts: Facts
 ) -> Iterator[Verdict]:
-    def renamed(one: str, other: str, before: tuple[str, ...]) -> bool:
-        return renamings.renamed(one, other, before) or (
-            value_shape(named(" ".join(before)), one, other, facts) is not None
-        )
+    def renamed(one: str, other: str, before: tuple[str, ...] | None) -> bool:
+        if renamings.renamed(one, other, before):
+            return True
+        return before is not None and value_shape(named(" ".join(before)), one, other, facts) is not None
 
     reason = "the same effect but for ids that stand for each other"
     lonely: dict[tuple[str, str], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
@@ -114,7 +114,7 @@ def _effects(
 
 
 def _partners(
-    entries: Sequence[Entry], missing: list[int], extra: list[int], renamed: Any
+    entries: Sequence[Entry], missing: list[int], extra: list[int], renamed: Renamed
 ) -> Iterator[tuple[int, int]]:
     """Effects on targets that are one but for ids in them: those that fit one partner only, and it them."""
     if len(missing) * len(extra) > 400:

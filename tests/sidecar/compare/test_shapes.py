@@ -180,10 +180,14 @@ VALUES = st.one_of(
     st.decimals(),
     st.booleans(),
     st.none(),
-    st.sampled_from([U1, U2, HEX1, HEX2, "2027-01-15T08:00:00Z", "eyJ.eyJ.x", "https://a/?b=c", "1800000000"]),
+    st.sampled_from(
+        [U1, U2, HEX1, HEX2, "2027-01-15T08:00:00Z", "eyJ.eyJ.x", "https://a/?b=c", "1800000000"]
+    ),
     st.lists(st.text(max_size=5), max_size=3),
 )
-NAMES = st.sampled_from(["id", "token", "created_at", "host", "took_ms", "", "exp", "0", "traceparent", "url"])
+NAMES = st.sampled_from(
+    ["id", "token", "created_at", "host", "took_ms", "", "exp", "0", "traceparent", "url"]
+)
 
 
 @given(NAMES, VALUES, VALUES, st.sampled_from(["body", "headers", "effects"]))

@@ -34,11 +34,12 @@ class Facts:
 def facts_of(
     primary: Exchange, shadow: Exchange, times_s: tuple[float | None, float | None] = (None, None)
 ) -> Facts:
-    """The facts of two exchanges; `times_s`: Unix seconds of both answers where the recorder knows better."""
+    """The facts of two exchanges; `times_s`: Unix seconds at which each had answered, where known."""
     moments = []
     for side, time_s in zip((primary, shadow), times_s, strict=True):
-        start_s = side.started_unix_ns / 1e9 if time_s is None else time_s
-        moments.append(Moment(start_s, start_s + side.duration_ns / 1e9))
+        took_s = side.duration_ns / 1e9
+        end_s = side.started_unix_ns / 1e9 + took_s if time_s is None else time_s
+        moments.append(Moment(end_s - took_s, end_s))
     request = primary.request
     return Facts(
         (moments[0], moments[1]),

@@ -43,8 +43,8 @@ def test_the_id_of_what_was_made_is_renamed_everywhere(compared):
         headers=([("location", "/orders/17")], [("location", "/orders/18")]),
     )  # fmt: skip
     assert found == hidden(
-        "/body/id", "/body/lines/0/id", "/body/lines/0/order_id", "/body/lines/1/id", "/body/lines/1/order_id",
-        "/body/links/pay", "/body/links/self", "/body/text", "/headers/location",
+        "/body/id", "/body/lines/0/id", "/body/lines/0/order_id", "/body/lines/1/id",
+        "/body/lines/1/order_id", "/body/links/pay", "/body/links/self", "/body/text", "/headers/location",
     )  # fmt: skip
 
 

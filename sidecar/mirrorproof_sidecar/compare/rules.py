@@ -30,8 +30,12 @@ State = tuple[tuple[int, int], ...]
 """Sorted (rule, position) pairs."""
 
 
-class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the comparison is told to disregard. `Rules()` disregards nothing."""
+class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the comparison is told to disregard. `Rules()` names nothing.
+
+    `shapes` compares volatile values by shape, `correspond` follows ids that stand for each other through a
+    pair; both are on unless they are switched off.
+    """
 
     ignore: Annotated[tuple[IgnoreRule, ...], Meta(max_length=_MAX_RULES)] = ()
     shapes: bool = True
@@ -71,7 +75,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def with_defaults(self) -> Rules:
         """The defaults and, after them, these; doing it twice changes nothing."""
         own = tuple(rule for rule in self.ignore if rule not in DEFAULT_RULES.ignore)
-        return Rules(DEFAULT_RULES.ignore + own)
+        return msgspec.structs.replace(self, ignore=DEFAULT_RULES.ignore + own)
 
 
 _DEFAULT_HEADERS: Final = {

@@ -24,7 +24,6 @@ from mirrorproof_sidecar.compare.model import (
     Context,
     Difference,
     Ignored,
-    IgnoreRule,
     Kind,
     Missing,
     NoiseKey,
@@ -32,6 +31,15 @@ from mirrorproof_sidecar.compare.model import (
 )
 from mirrorproof_sidecar.compare.numbers import LongNumber
 from mirrorproof_sidecar.compare.rules import DEFAULT_RULES, Rules
+from mirrorproof_sidecar.compare.ruletypes import (
+    IgnoreRule,
+    Op,
+    Order,
+    OrderRule,
+    ToleranceRule,
+    TransformRule,
+    rule_id,
+)
 from mirrorproof_sidecar.compare.wire import difference_to_wire, to_wire
 
 __all__ = [
@@ -49,9 +57,15 @@ __all__ = [
     "LongNumber",
     "Missing",
     "NoiseKey",
+    "Op",
+    "Order",
+    "OrderRule",
     "Result",
     "Rules",
+    "ToleranceRule",
+    "TransformRule",
     "compare",
     "difference_to_wire",
+    "rule_id",
     "to_wire",
 ]

@@ -8,10 +8,11 @@ from __future__ import annotations
 from mirrorproof.exchange import Exchange
 from mirrorproof_sidecar.compare.answers import compare_headers, compare_status
 from mirrorproof_sidecar.compare.bodies import compare_bodies
-from mirrorproof_sidecar.compare.captured import captured
+from mirrorproof_sidecar.compare.captured import captured, header_values
 from mirrorproof_sidecar.compare.effects import compare_effects
 from mirrorproof_sidecar.compare.found import Found
 from mirrorproof_sidecar.compare.judges import judges
+from mirrorproof_sidecar.compare.media import media
 from mirrorproof_sidecar.compare.model import CONFLICT_WITH_PRIMARY, Comparison, Context
 from mirrorproof_sidecar.compare.rules import Rules, matcher_for
 
@@ -26,7 +27,10 @@ def compare(
     `context` is what the shell knows beside the two; without it, nothing is known.
     """
     request = primary.request
-    found = Found(matcher_for(rules, f"{request.method} {request.route or request.path}"))
+    endpoint = f"{request.method} {request.route or request.path}"
+    types = (_media_type(primary), _media_type(shadow))
+    statuses = (_status(primary), _status(shadow))
+    found = Found(matcher_for(rules, endpoint, types, statuses))
     if yielded := [name for name, side in (("primary", primary), ("shadow", shadow)) if side.yielded]:
         # An answer from work that was cut off says nothing about the version.
         given_up = f"given up on the {' and the '.join(yielded)} side, so that v1 need not wait"
@@ -55,3 +59,11 @@ def _compare_responses(primary: Exchange, shadow: Exchange, found: Found) -> Non
     found.part(found.at("headers"), lambda: compare_headers(one, other, found))
     bodies = captured("primary", primary, one), captured("shadow", shadow, other)
     found.part(found.at("body"), lambda: compare_bodies(*bodies, found))
+
+
+def _media_type(exchange: Exchange) -> str:
+    return media(header_values(exchange.response, "content-type")).type if exchange.response else ""
+
+
+def _status(exchange: Exchange) -> int:
+    return exchange.response.status if exchange.response else 0

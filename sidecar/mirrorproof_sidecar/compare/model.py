@@ -9,13 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from types import MappingProxyType
-from typing import Annotated, Any, Final
-
-import msgspec
-from msgspec import Meta
-
-from mirrorproof.errors import SettingsError
-from mirrorproof_sidecar.compare.pointer import check_pattern
+from typing import Any, Final
 
 __all__ = [
     "CONFLICT_WITH_PRIMARY",
@@ -24,7 +18,6 @@ __all__ = [
     "Comparison",
     "Context",
     "Difference",
-    "IgnoreRule",
     "Ignored",
     "Kind",
     "Missing",
@@ -86,24 +79,6 @@ class Cause(StrEnum):
     MOVED = "moved"  # the state moved between the two reads
 
 
-class IgnoreRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Hides the differences whose path fits.
-
-    `path` is a JSON pointer in which `*` within a segment stands for any characters and a segment `**` for
-    any number of segments, none included. A rule hides what it names and nothing below: `/body/meta` hides
-    a changed or missing `meta`, `/body/meta/**` also what changed inside. `endpoint`, where given, has to fit
-    `"<METHOD> <route or path>"` of the primary; `*` in it stands for any characters.
-    """
-
-    path: Annotated[str, Meta(min_length=1, max_length=500)]
-    endpoint: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
-    reason: Annotated[str, Meta(max_length=500)] = ""
-
-    def __post_init__(self) -> None:
-        if wrong := check_pattern(self.path):
-            raise SettingsError(f"`path` {self.path!r} {wrong}")
-
-
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One difference. `path` is a JSON pointer (RFC 6901); a very long one is cut and ends in a digest.
@@ -155,7 +130,7 @@ class Comparison:
 
     Both lists of differences are sorted by path and bounded; the `…_omitted` count the rest.
     `incomparable` says in plain words which part could not be compared and why, `remarks` what else a
-    reader should know.
+    reader should know. `used` are the rules (`rule_id`) that hid something, or decided how it is compared.
     """
 
     differences: tuple[Difference, ...] = ()
@@ -164,6 +139,7 @@ class Comparison:
     remarks: tuple[str, ...] = ()
     differences_omitted: int = 0
     ignored_omitted: int = 0
+    used: tuple[str, ...] = ()
 
     @property
     def result(self) -> Result:

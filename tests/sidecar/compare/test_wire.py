@@ -121,8 +121,8 @@ def test_a_comparison_on_the_wire_says_everything(json_pair):
 def test_the_public_names_are_these():
     assert public.__all__ == [
         "CONFLICT_WITH_PRIMARY", "DEFAULT_RULES", "MISSING", "Cause", "Comparison", "Context", "Difference",
-        "DuplicateKeys", "IgnoreRule", "Ignored", "Kind", "LongNumber", "Missing", "NoiseKey", "Result",
-        "Rules",
-        "compare", "difference_to_wire", "to_wire",
+        "DuplicateKeys", "IgnoreRule", "Ignored", "Kind", "LongNumber", "Missing", "NoiseKey", "Op", "Order",
+        "OrderRule", "Result", "Rules", "ToleranceRule", "TransformRule", "compare", "difference_to_wire",
+        "rule_id", "to_wire",
     ]  # fmt: skip
     assert all(hasattr(public, name) for name in public.__all__)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ..labels import Pair, Part
-from . import exchanges, formats, ids, times, values
+from . import exchanges, formats, held_out, ids, times, values
 
 __all__ = ["hard_background", "hard_pairs"]
 
-_ALL = (times.CASES, ids.CASES, values.CASES, formats.CASES, exchanges.CASES)
+_ALL = (times.CASES, ids.CASES, values.CASES, formats.CASES, exchanges.CASES, held_out.CASES)
 
 
 def hard_pairs(part: Part) -> tuple[Pair, ...]:

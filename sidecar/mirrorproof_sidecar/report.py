@@ -7,8 +7,6 @@ store. What a summary quotes came from strangers: it is shown as text, never as 
 from __future__ import annotations
 
 import io
-import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -18,6 +16,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from mirrorproof_sidecar.asking import ReportError, ask
 from mirrorproof_sidecar.examples import clean, shown
 from mirrorproof_sidecar.report_losses import loss_lines
 
@@ -29,50 +28,11 @@ _TIMEOUT_S: Final = 60.0
 _PLAIN_WIDTH: Final = 100
 
 
-class ReportError(Exception):
-    """The recorder could not be asked; the words say why."""
-
-
 async def fetch_summary(
     url: str, *, token: str | None = None, settle: bool = True, timeout_s: float = _TIMEOUT_S
 ) -> dict[str, Any]:
     """The summary of the recorder at `url`. Raises `ReportError`."""
-    import aiohttp
-
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    timeout = aiohttp.ClientTimeout(total=timeout_s)
-    address = url.rstrip("/") + "/v1/summary" + ("?settle=1" if settle else "")
-    try:
-        async with (
-            aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
-            session.get(address) as response,
-        ):
-            status, body = response.status, await response.read()
-    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
-        raise ReportError(f"{url} is no recorder's URL; one looks like http://127.0.0.1:9600") from error
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise ReportError(
-            f"no recorder answers at {url} ({_why(error, timeout_s)}): start one with `mirrorproof recorder` "
-            "or name another with --recorder or MIRRORPROOF_RECORDER"
-        ) from error
-    if status != 200:
-        raise ReportError(f"{url} answered {status}: {_error_in(body)}")
-    try:
-        summary: dict[str, Any] = json.loads(body)
-    except ValueError as error:
-        raise ReportError(f"what answers at {url} is no recorder: its answer is no JSON") from error
-    return summary
-
-
-def _why(error: Exception, timeout_s: float) -> str:
-    """What went wrong on the way to the recorder, in a few words."""
-    if isinstance(error, TimeoutError):
-        return f"nothing came within {timeout_s:g} s"
-    if isinstance(error, OSError) and error.errno is not None:
-        # aiohttp's own words repeat the address and its TLS settings.
-        words = os.strerror(error.errno) if error.errno > 0 else error.strerror or "no such host"
-        return words.lower()
-    return str(error) or type(error).__name__
+    return await ask(url, "/v1/summary" + ("?settle=1" if settle else ""), token=token, timeout_s=timeout_s)
 
 
 def render_text(summary: Mapping[str, Any], *, width: int | None = None, colour: bool = False) -> str:
@@ -242,10 +202,3 @@ def _percent(share: float | None) -> str:
     if share is None:
         return "-"
     return "<0.1 %" if 0 < share < 0.001 else f"{share * 100:.1f} %"
-
-
-def _error_in(body: bytes) -> str:
-    try:
-        return clean(str(json.loads(body)["error"]))
-    except (ValueError, KeyError, TypeError):
-        return "(no reason given)"

@@ -38,6 +38,9 @@ class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
                                      "ones, they replace the store's at start. Without it the "
                                      "store's rules hold.")
     ] = None  # fmt: skip
+    thresholds: Annotated[
+        str | None, Meta(description="TOML file of what a verdict is measured by (docs/verdict.md).")
+    ] = None
     retention_s: Annotated[
         float, Meta(gt=0, description="Seconds after which exchanges and what was found in them are deleted.")
     ] = 7 * 86_400.0

@@ -218,7 +218,7 @@ def _notes(scopes: Sequence[Scope]) -> Iterator[str]:
     if minor:
         share = _percent(sum(one.share for one in minor))
         yield f"{_many(len(minor), 'minor endpoint')} with {share} of the requests could not be judged alone"
-    if any(check.name.startswith("latency") for check in together.checks):
+    if together.evidence.answered and any(check.unit == "ratio" for check in together.checks):
         yield _HANDICAP
     unseen = together.evidence.answered - together.evidence.effects_compared
     if unseen:

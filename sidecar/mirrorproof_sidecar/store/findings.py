@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from mirrorproof.exchange import EFFECTS_LATE, EFFECTS_UNOBSERVED
-from mirrorproof_sidecar.compare import Kind, Result
+from mirrorproof_sidecar.compare import CONFLICT_WITH_PRIMARY, Kind, Result
 from mirrorproof_sidecar.endpoints import path_pattern
 from mirrorproof_sidecar.finding import Finding, failed, values_json
 from mirrorproof_sidecar.judge.durations import bucket_of
@@ -58,7 +58,9 @@ def _both_answered(finding: Finding) -> bool:
 
 
 def _effects(finding: Finding) -> str:
-    """Whether both wrote the same, as far as that was seen."""
+    """Whether both wrote the same, as far as that was seen, or stood in each other's way."""
+    if any(CONFLICT_WITH_PRIMARY in part for part in finding.comparison.incomparable):
+        return "conflict"
     notes = {*finding.primary.notes, *finding.other.notes}
     if notes & {EFFECTS_UNOBSERVED, EFFECTS_LATE}:
         return "unknown"

@@ -112,9 +112,9 @@ pairs: Final = Table(
     Index("pairs_other_bucket", "against", "endpoint", "other_bucket", "received_s"),
 )  # fmt: skip
 """One row for each comparison; `received_s` is the earlier of its two exchanges', for retention. `effects`
-says whether what both wrote is `alike`, `different` or `unknown`; the buckets are those of the durations
-(`judge.durations`) where the pair was compared and neither version failed. The indices cover what the verdict
-counts."""
+says whether what both wrote is `alike`, `different`, `unknown` or in `conflict`; the buckets are those of the
+durations (`judge.durations`) where the pair was compared and neither version failed. The indices cover what
+the verdict counts."""
 
 differences: Final = Table(
     "differences",

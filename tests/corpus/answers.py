@@ -23,10 +23,14 @@ import msgspec
 
 from mirrorproof.exchange import Effect, Outcome
 from mirrorproof.ledger import digest_of
+from mirrorproof.redaction import Redactor
+from mirrorproof.wording import readable
 
 from .marks import plain
 
 __all__ = ["FORMATS", "Act", "Answer", "Format"]
+
+_VERBS = {"sql.insert": "INSERT", "sql.update": "UPDATE", "sql.delete": "DELETE"}
 
 
 @dataclass(slots=True)
@@ -39,16 +43,22 @@ class Act:
     drawn: frozenset[str] = frozenset()
 
     def effect(self, outcome: Outcome) -> Effect:
-        """As the ledger records it."""
+        """As the guards of the product put it into the ledger."""
         fields = plain(self.fields)
         target = str(plain(self.target))
-        shown = ", ".join(f"{name}={value!r}" for name, value in fields.items())
-        verb = {"sql.insert": "INSERT ", "sql.update": "UPDATE ", "sql.delete": "DELETE "}.get(self.kind, "")
+        words = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+        if self.kind == "http.request":
+            summary = f"{target} {json.dumps(fields, separators=(',', ':'))}" if fields else target
+        elif self.kind in _VERBS:
+            summary = f"{_VERBS[self.kind]} {target} ({words})"
+        else:
+            words = readable(fields, Redactor.shared(()))
+            summary = f"{self.kind} {target}{f' ({words})' if words else ''}"
         payload = {name: "<drawn>" if name in self.drawn else value for name, value in fields.items()}
         return Effect(
             kind=self.kind,
             target=target,
-            summary=f"{verb or self.kind + ' '}{target} ({shown})"[:500],
+            summary=summary[:500],
             digest=digest_of(self.kind, target, payload),
             outcome=outcome,
         )

@@ -166,7 +166,7 @@ def create_order(world: World, env: Env) -> Answer:
             for each in items
         ),
         Act(
-            "kafka.produce",
+            "queue.publish",
             "topic orders.created",
             {"order_id": order, "total": total, "at": env.now("epoch_ms")},
         ),

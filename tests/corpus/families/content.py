@@ -99,7 +99,7 @@ def post(world: World, env: Env) -> Answer:
             frozenset({"id", "created_at"}),
         ),
         Act("redis.lpush", "key timeline:home", {"post": made}),
-        Act("celery.send", "task fanout", {"post_id": made, "task_id": env.uuid()}),
+        Act("queue.publish", "task fanout", {"post_id": made, "task_id": env.uuid()}),
     ]
     return Answer(
         tree, status=201, path="/posts", effects=effects, headers={"location": weave("/posts/", made)}

@@ -120,7 +120,7 @@ def invite(world: World, env: Env) -> Answer:
     }
     effects = [Act("sql.insert", "events", {"id": made, "guests": len(guests)}, frozenset({"id"}))]
     effects += [
-        Act("smtp.send", each.split("@")[1], {"recipients": 1, "subject": "Invitation"}) for each in guests
+        Act("mail.send", each.split("@")[1], {"recipients": 1, "subject": "Invitation"}) for each in guests
     ]
     return Answer(tree, path="/events", effects=effects, headers={"location": weave("/events/", made)})
 
@@ -301,7 +301,7 @@ def command(world: World, env: Env) -> Answer:
         path="/commands",
         headers={"location": weave("/commands/", made), "retry-after": "1"},
         effects=[
-            Act("mqtt.publish", f"topic devices/{target}", {"command": made, "level": level}),
+            Act("queue.publish", f"topic devices/{target}", {"command": made, "level": level}),
             Act("sql.insert", "commands", {"id": made, "device": target}, frozenset({"id"})),
         ],
     )
@@ -386,7 +386,7 @@ def book(world: World, env: Env) -> Answer:
                 "POST https://gds.example/holds",
                 {"total": total, "passengers": len(people), "reference": locator},
             ),
-            Act("smtp.send", "example.com", {"recipients": 1, "subject": "Your booking is held"}),
+            Act("mail.send", "example.com", {"recipients": 1, "subject": "Your booking is held"}),
         ],
     )
 
@@ -542,7 +542,7 @@ def transfer(world: World, env: Env) -> Answer:
         }
     }
     return Answer(
-        tree, "xml", path="/pain001", effects=[Act("mq.put", "queue PAYMENTS.IN", {"amount": amount})]
+        tree, "xml", path="/pain001", effects=[Act("queue.publish", "queue PAYMENTS.IN", {"amount": amount})]
     )
 
 

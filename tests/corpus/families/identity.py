@@ -125,7 +125,7 @@ def register(world: World, env: Env) -> Answer:
             {"id": user, "email": email, "created_at": env.now("sql")},
             frozenset({"id", "created_at"}),
         ),
-        Act("smtp.send", "example.org", {"recipients": 1, "subject": "Please confirm your address"}),
+        Act("mail.send", "example.org", {"recipients": 1, "subject": "Please confirm your address"}),
         Act(
             "http.request",
             "POST https://crm.example/contacts",

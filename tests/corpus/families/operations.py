@@ -260,13 +260,13 @@ def hook(world: World, env: Env) -> Answer:
             {"status": "paid", "id": invoice, "paid_at": env.now("sql")},
             frozenset({"paid_at"}),
         ),
-        Act("smtp.send", "example.com", {"recipients": 1, "subject": f"Receipt for invoice {invoice}"}),
+        Act("mail.send", "example.com", {"recipients": 1, "subject": f"Receipt for invoice {invoice}"}),
         Act(
             "http.request",
             "POST https://books.example/entries",
             {"invoice": invoice, "amount": amount, "delivery": delivery},
         ),
-        Act("sqs.send", "queue receipts", {"invoice": invoice, "sent_at": env.now("iso_z")}),
+        Act("queue.publish", "queue receipts", {"invoice": invoice, "sent_at": env.now("iso_z")}),
     ]
     return Answer(tree, path="/hooks/payment", effects=effects)
 
@@ -290,7 +290,7 @@ def send(world: World, env: Env) -> Answer:
             "pixel": weave("https://t.mail.example/o/", env.nonce(30), ".gif"),
         },
     }
-    effects = [Act("smtp.send", each.split("@")[1], {"recipients": 1, "subject": subject}) for each in people]
+    effects = [Act("mail.send", each.split("@")[1], {"recipients": 1, "subject": subject}) for each in people]
     return Answer(
         tree,
         status=202,

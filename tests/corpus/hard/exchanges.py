@@ -233,8 +233,8 @@ def _payout(world: World, env: Env) -> Made:
                 "POST https://bank.example/transfers",
                 {"amount": 12_500, "currency": "EUR", "key": env.uuid(), "at": env.now("iso_z")},
             ),
-            Act("smtp.send", "example.org", {"recipients": 1, "subject": "Your payout is on its way"}),
-            Act("kafka.produce", "topic payouts", {"payout": payout, "amount": 12_500}),
+            Act("mail.send", "example.org", {"recipients": 1, "subject": "Your payout is on its way"}),
+            Act("queue.publish", "topic payouts", {"payout": payout, "amount": 12_500}),
         ],
     )
 
@@ -260,12 +260,12 @@ _add(
         "the bank is asked twice", lambda effects, env: effects.insert(2, effects[1]), "effect_extra", _bank
     ),
 )
-_add("no mail", *_p, _payout, lacks(2, "nobody is told", "smtp.send/example.org"))
+_add("no mail", *_p, _payout, lacks(2, "nobody is told", "mail.send/example.org"))
 _add(
     "a mail with another subject",
     *_p,
     _payout,
-    write(2, "subject", "TEST", "a mail that says TEST", "smtp.send/example.org"),
+    write(2, "subject", "TEST", "a mail that says TEST", "mail.send/example.org"),
 )
 _add(
     "a mail to another domain",
@@ -273,17 +273,17 @@ _add(
     _payout,
     acts(
         "a mail is missing",
-        lambda effects, env: effects.__setitem__(2, Act("smtp.send", "example.net", effects[2].fields)),
+        lambda effects, env: effects.__setitem__(2, Act("mail.send", "example.net", effects[2].fields)),
         "effect_missing",
-        "smtp.send/example.org",
+        "mail.send/example.org",
     ),
-    acts("a mail to somebody else", lambda effects, env: None, "effect_extra", "smtp.send/example.net"),
+    acts("a mail to somebody else", lambda effects, env: None, "effect_extra", "mail.send/example.net"),
 )
 _add(
     "an event about another payout",
     *_p,
     _payout,
-    write(3, "payout", 309, "an event about an older payout", "kafka.produce/topic payouts"),
+    write(3, "payout", 309, "an event about an older payout", "queue.publish/topic payouts"),
 )
 _add(
     "an update that v1 does not make",

@@ -58,7 +58,7 @@ def _invoice(world: World, env: Env) -> Made:
                 "POST https://tax.example/reports",
                 {"invoice": made, "total": 7_140, "at": env.now("iso_z")},
             ),
-            Act("rabbitmq.publish", "exchange billing", {"invoice": made, "event": "issued"}),
+            Act("queue.publish", "exchange billing", {"invoice": made, "event": "issued"}),
         ],
     )
 
@@ -115,7 +115,7 @@ _add(
     write(2, "at", lambda env: env.now("iso_z", -31 * 86_400), "a month ago", _tax),
 )
 _add("the taxman hears nothing", *_i, _invoice, lacks(2, "no report", _tax))
-_add("nobody hears of it", *_i, _invoice, lacks(3, "no message", "rabbitmq.publish/exchange billing"))
+_add("nobody hears of it", *_i, _invoice, lacks(3, "no message", "queue.publish/exchange billing"))
 _add(
     "everybody hears twice",
     *_i,
@@ -124,7 +124,7 @@ _add(
         "the message goes out twice",
         lambda effects, env: effects.append(effects[3]),
         "effect_extra",
-        "rabbitmq.publish/exchange billing",
+        "queue.publish/exchange billing",
     ),
 )
 _add("the third position is missing", *_i, _invoice, drop("positions/2", "a position"))

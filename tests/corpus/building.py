@@ -73,7 +73,7 @@ def build(endpoint: Endpoint, seed: str, part: Part, *, faults: int, style: Styl
     random = Random(f"{part.value}/{endpoint.family}/{endpoint.method} {endpoint.route}/{seed}")
     style = style or random.choice(TUNING_STYLES if part is Part.TUNING else HELD_OUT_STYLES)
     at_s = EPOCH_S + random.uniform(0, 365 * 86_400)
-    moves = random.random() < 0.04
+    moves = random.random() < 0.03
     world = str(random.getrandbits(64))
     sides = {
         "primary": (at_s, 0, False),

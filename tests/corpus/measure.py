@@ -69,6 +69,11 @@ class Judged:
     missed: list[Truth] = field(default_factory=list)
     found: list[Truth] = field(default_factory=list)
 
+    def needs_control(self, finding: Difference) -> bool:
+        """Whether only a control, or a second read, could tell that a false finding is noise."""
+        fitting = [each for each in self.pair.noise if fits(each.where, finding.path)]
+        return bool(fitting) and fitting[0].alone
+
     def why_false(self, finding: Difference) -> str:
         """What kind of noise a false finding is in, as far as labels say."""
         fitting = [each for each in self.pair.noise if fits(each.where, finding.path)]
@@ -191,6 +196,12 @@ def report(part: Part, runs: Sequence[list[Judged]]) -> str:
             f" recall of hard ones {hard.recall:.4f} ({hard.found}/{hard.labels}); {_clean(run)}"
         )
         text.append(f"  false findings by noise: {_leaks(run)}")
+        if not control:
+            alone = sum(each.needs_control(finding) for each in run for finding in each.false)
+            rest = Figures(true=one.true, false=one.false - alone)
+            text.append(
+                f"  {alone} of them only a control could tell; precision without those {rest.precision:.4f}"
+            )
     return "\n".join(text)
 
 

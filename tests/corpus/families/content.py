@@ -37,7 +37,7 @@ def timeline(world: World, env: Env) -> Answer:
                     "avatar": f"https://img.feed.example/{world.slug()}.webp",
                 },
                 "created_at": env.stored(world.recent()),
-                "likes": env.moving(likes, likes + world.number(1, 3)),
+                "likes": env.moving(likes, likes + world.one(0, 0, 1)),
                 "reply_count": world.number(0, 60),
                 "visibility": world.one("public", "followers"),
                 "lang": world.one("en", "de", "pl"),

@@ -77,8 +77,9 @@ class Cases:
         self.pairs.append(case.pair(self.part))
 
     def background(self, each: int) -> list[Pair]:
-        """Right answers only, so many of each case's endpoint: other content, other times."""
-        return [case.again(number).pair(self.part) for case in self.cases for number in range(each)]
+        """Right answers only, so many of each endpoint: other content, other times."""
+        first = {case.endpoint: case for case in reversed(self.cases)}
+        return [case.again(number).pair(self.part) for case in first.values() for number in range(each)]
 
 
 @dataclass(frozen=True, slots=True)

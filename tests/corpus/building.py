@@ -10,6 +10,8 @@ raw recordings.
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +29,7 @@ from .labels import Noise, Pair, Part, Truth, Why, pointer
 from .marks import Bag, Marked, plain, strip
 from .world import World
 
-__all__ = ["Endpoint", "Service", "build", "exchange_of", "noise_of"]
+__all__ = ["Endpoint", "Service", "build", "decoded", "exchange_of", "noise_of"]
 
 Answering = Callable[[World, Env], Answer]
 EPOCH_S = 1_750_000_000
@@ -168,11 +170,14 @@ def exchange_of(
     if answer.format == "multipart":
         content_type += f"; boundary={plain(answer.tree['boundary'])}"
     headers = [("content-type", content_type)] if content_type else []
+    encoding = str(plain(answer.headers.get("content-encoding", "")))
+    if encoding == "gzip":
+        body = gzip.compress(body, mtime=0)
     for name, value in answer.headers.items():
         values = plain(value)
         headers += [(name, str(each)) for each in (values if isinstance(values, list) else [values])]
     headers.append(("content-length", str(len(body))))
-    kept = body if raw else redactor.body(body, content_type)
+    kept = body if raw else redactor.body(body, content_type, encoding)
     dry = side == "shadow"
     effects = [act.effect(Outcome.SUPPRESSED if dry else Outcome.EXECUTED) for act in answer.effects]
     return Exchange(
@@ -226,6 +231,12 @@ def noise_of(answer: Answer) -> list[Noise]:
     return found
 
 
+def decoded(response: Response) -> bytes:
+    """A body without its content coding."""
+    zipped = ("content-encoding", "gzip") in response.headers
+    return gzip.decompress(response.body) if zipped else response.body
+
+
 def _overlap(truths: list[Truth]) -> bool:
     """Whether one place is inside of another."""
     places = [truth.where + "/" for truth in truths]
@@ -238,14 +249,12 @@ def _overlap(truths: list[Truth]) -> bool:
 
 def _visible(truth: Truth, primary: Exchange, shadow: Exchange) -> bool:
     """Whether redaction left anything to be seen of a difference in a JSON body."""
-    import json
-
     kind, where = truth.readings[0]
     if kind not in ("changed_value", "changed_type") or not where.startswith("/body/") or "*" in where:
         return True
     assert primary.response is not None
     assert shadow.response is not None
-    one, other = (json.loads(each.body) for each in (primary.response, shadow.response))
+    one, other = (json.loads(decoded(each)) for each in (primary.response, shadow.response))
     for segment in where.split("/")[2:]:
         name = segment.replace("~1", "/").replace("~0", "~")
         one, other = (each[int(name) if isinstance(each, list) else name] for each in (one, other))

@@ -21,6 +21,7 @@ from typing import Any
 from mirrorproof.exchange import Exchange
 from mirrorproof_sidecar.compare import Comparison, Context, Difference, Rules, compare
 
+from .building import decoded
 from .control import learnt
 from .generator import pairs
 from .labels import Pair, Part, Truth, fits, truth_of
@@ -291,7 +292,7 @@ def _show(pair: Pair) -> None:
         if response is not None:
             print(
                 f"-- {side.role.value} {response.status} {response.headers}\n"
-                f"{response.body.decode('utf-8', 'replace')}"
+                f"{decoded(response).decode('utf-8', 'replace')}"
             )
         print(
             *(

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from corpus import Pair, Part, pairs
+from corpus.building import decoded
 from corpus.generator import pairs as generated
 from corpus.labels import fits, pointer, truth_of
 
@@ -48,7 +49,7 @@ def _groups(exchange: Exchange) -> dict[str, Any]:
         counts[effect.kind, effect.target] += 1
         found[pointer("effects", effect.kind, effect.target, number)] = effect.digest
     if re.fullmatch(r"application/(\S+\+)?json.*", dict(response.headers).get("content-type", "")):
-        found["/body"] = json.loads(response.body)
+        found["/body"] = json.loads(decoded(response))
     return found
 
 

@@ -61,6 +61,7 @@ def list_products(world: World, env: Env) -> Answer:
             "cache-control": "public, max-age=60",
             "etag": env.etag_of(total, count),
             "vary": "Accept-Encoding",
+            "content-encoding": "gzip",
             "x-ratelimit-limit": "600",
             "x-ratelimit-remaining": env.sequence(500).map(lambda left: str(1000 - left)),
         },

@@ -83,6 +83,7 @@ def page(world: World, env: Env) -> Answer:
         headers={
             "cache-control": "private, no-cache",
             "vary": "Cookie",
+            "content-encoding": "gzip",
             "content-security-policy": tree["nonce"].map(
                 lambda nonce: f"script-src 'nonce-{nonce}' 'strict-dynamic'"
             ),

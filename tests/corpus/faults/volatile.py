@@ -157,7 +157,8 @@ def swapped_ids(answer: Answer, random: Random) -> list[Truth] | None:
         name = names[0]
         one[name], other[name] = other[name], one[name]
         array = place_of(answer, leaf.path)
-        readings = [("changed_value", f"{array}/{each}/**") for each in (first, second)]
+        kinds = ("changed_value", "changed_type", "missing", "extra")
+        readings = [(kind, f"{array}/{each}/**") for each in (first, second) for kind in kinds]
         readings += [("missing", f"{array}/*"), ("extra", f"{array}/*"), ("order", array)]
         return [Truth("two items have each other's id", tuple(readings), hard=True)]
     return None

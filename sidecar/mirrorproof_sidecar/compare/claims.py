@@ -7,7 +7,7 @@ Pure. Knows values, URLs and names. Must not know which claims hold: that takes 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
@@ -16,22 +16,13 @@ from mirrorproof_sidecar.compare.entities import is_id, resource_of, role_of, si
 from mirrorproof_sidecar.compare.shapes.names import words_of
 from mirrorproof_sidecar.compare.shapes.tokens import same_alphabet, token_of
 
-__all__ = ["Claim", "Renamed", "claims_of", "explained_text", "id_text", "url_claims"]
+__all__ = ["Claim", "claims_of", "id_text", "url_claims"]
 
 _MAX_CHARS: Final = 4096
 _MAX_SEGMENTS: Final = 40
-_MAX_PIECES: Final = 400
-_TAIL_CHARS: Final = 32
 _LOCATIONS: Final = ("location", "content-location")
 _DIGITS = re.compile(r"\d+", re.ASCII)
 _URL = re.compile(r"(?:https?:/)?/[^\s<>\"]*", re.ASCII)
-_PIECE = re.compile(r"[A-Za-z0-9]+(?:[-_.:+][A-Za-z0-9]+)*", re.ASCII)
-_STRONG = re.compile(r"(?=\D*\d)[\w-]{6,}", re.ASCII)
-
-
-Renamed = Callable[[str, str, "tuple[str, ...] | None"], bool]
-"""Whether a word of a text is a renamed id: asked with both words and those before them, or with `None`
-where the words are so long that they are ids wherever they stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +60,24 @@ def claims_of(
         return []
     if type(one) is str and _URL.fullmatch(mine) and _URL.fullmatch(its):
         return url_claims(mine, its, hosts)
-    role = role_of(path[1:], resource)
-    if role is None or not (type(one) is int or _alike(mine, its)):
+    drawn = type(one) is str and _drawn(mine, its)
+    role = role_of(path[1:], resource, drawn)
+    if role is None or not (type(one) is int or drawn or _same_but_for_digits(mine, its)):
         return []
     return [Claim(role.thing, mine, its, role.own)]
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether two strings can be ids of one sort: equal but for their digits, or drawn from one alphabet."""
-    if _DIGITS.sub("0", one) == _DIGITS.sub("0", other):
-        return True
+    """Whether two strings can be ids of one sort."""
+    return _same_but_for_digits(one, other) or _drawn(one, other)
+
+
+def _same_but_for_digits(one: str, other: str) -> bool:
+    return _DIGITS.sub("0", one) == _DIGITS.sub("0", other) and _DIGITS.search(one) is not None
+
+
+def _drawn(one: str, other: str) -> bool:
+    """Whether both are drawn from one alphabet, or ids of one known layout."""
     mine, its = token_of(one), token_of(other)
     if mine is not None and its is not None and (mine.sort, mine.notation) == (its.sort, its.notation):
         return True
@@ -133,29 +132,3 @@ def _query_claims(one: SplitResult, other: SplitResult) -> list[Claim] | None:
             return None
         found.append(Claim(singular(words[-2]), value, its_value))
     return found
-
-
-def explained_text(one: str, other: str, renamed: Renamed) -> bool:
-    """Whether two texts are equal but for words of which `renamed` says so."""
-    if max(len(one), len(other)) > _MAX_CHARS:
-        return False
-    mine, its = list(_PIECE.finditer(one)), list(_PIECE.finditer(other))
-    if len(mine) != len(its) or len(mine) > _MAX_PIECES:
-        return False
-    at = its_at = 0
-    equal = ""  # what came before, without the words that differ
-    for piece, its_piece in zip(mine, its, strict=True):
-        between = one[at : piece.start()]
-        if between != other[its_at : its_piece.start()]:
-            return False
-        at, its_at = piece.end(), its_piece.end()
-        equal = (equal + between)[-_TAIL_CHARS:]
-        if piece[0] == its_piece[0]:
-            equal += piece[0]
-            continue
-        before = words_of(equal[-_TAIL_CHARS:])
-        words = piece[0], its_piece[0]
-        strong = all(map(_STRONG.fullmatch, words))
-        if not renamed(*words, before) and not (strong and renamed(*words, None)):
-            return False
-    return one[at:] == other[its_at:]

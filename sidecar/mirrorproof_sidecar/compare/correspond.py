@@ -20,14 +20,24 @@ correspond.
 
 from __future__ import annotations
 
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from mirrorproof_sidecar.compare.claims import Claim
 from mirrorproof_sidecar.compare.entities import BY_PRODUCTS, singular
 
 __all__ = ["Renamings", "granted"]
+
+
+_QUANTITIES: Final = frozenset(
+    ("quantity", "qty", "amount", "price", "total", "count", "sum", "size", "length", "stock", "weight", "score",
+     "balance", "points", "rating", "left", "available", "ttl")
+)  # fmt: skip
+_STRONG = re.compile(r"\d{3,}|(?=\D*\d)[\w-]{6,}|[\w-]{16,}", re.ASCII)
+"""Ids so long that they are recognised wherever they stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +48,21 @@ class Renamings:
 
     def explains(self, claim: Claim) -> bool:
         """Whether the claim is one of these."""
-        return self.by_thing.get((claim.thing, claim.one)) == claim.other
+        return self.by_thing.get((claim.thing, claim.one)) == claim.other or self._anywhere(
+            claim.one, claim.other
+        )
 
-    def renamed(self, one: str, other: str, before: tuple[str, ...] | None) -> bool:
-        """Whether a word of a text is a renamed id: of a thing that one of the last words before names, or,
-        for `None`, of any thing."""
-        if before is None:
-            return any(mine == one and its == other for (_, mine), its in self.by_thing.items())
-        return any(self.by_thing.get((singular(word), one)) == other for word in before[-3:])
+    def renamed(self, one: str, other: str, before: tuple[str, ...]) -> bool:
+        """Whether a word, behind those before it, is a renamed id: one of a thing that is named there, or one
+        so long that no quantity would meet it by accident."""
+        if any(self.by_thing.get((singular(word), one)) == other for word in before[-3:]):
+            return True
+        return _QUANTITIES.isdisjoint(before[-2:]) and self._anywhere(one, other)
+
+    def _anywhere(self, one: str, other: str) -> bool:
+        if not (_STRONG.fullmatch(one) and _STRONG.fullmatch(other)):
+            return False
+        return any(mine == one and its == other for (_, mine), its in self.by_thing.items())
 
     def __bool__(self) -> bool:
         return bool(self.by_thing)
@@ -54,23 +71,38 @@ class Renamings:
 def granted(
     claims: Iterable[Claim], *, inserted: frozenset[str], unchanged: Iterable[tuple[str, str]]
 ) -> Renamings:
-    """The renamings that hold. `inserted`: things that effects inserted on both sides; `unchanged`: (thing,
-    id) that stand at the same places of both answers."""
+    """The renamings that hold.
+
+    `inserted`: things that effects inserted on both sides. `unchanged`: (thing, id) that stand at the same
+    places of both answers.
+    """
     known = list(claims)
-    wanted: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    for claim in known:
-        if claim.own or claim.thing in BY_PRODUCTS or _was_inserted(claim.thing, inserted):
-            wanted[claim.thing].add((claim.one, claim.other))
-    # Every claim counts for consistency, those that are not wanted as well.
-    for claim in known:
-        if claim.thing in wanted:
-            wanted[claim.thing].add((claim.one, claim.other))
+    things = {claim.thing for claim in known if claim.own or claim.thing in BY_PRODUCTS}
+    things |= {claim.thing for claim in known if _was_inserted(claim.thing, inserted)}
     kept = set(unchanged)
     found: dict[tuple[str, str], str] = {}
-    for thing, pairs in wanted.items():
-        if _one_to_one(pairs) and not any((thing, value) in kept for pair in pairs for value in pair):
-            found.update(((thing, one), other) for one, other in pairs)
+    for thing in things:
+        pairs = _agreed(claim for claim in known if claim.thing == thing)
+        if _one_to_one(pairs):
+            found.update(
+                ((thing, one), other)
+                for one, other in pairs
+                if (thing, one) not in kept and (thing, other) not in kept
+            )
     return Renamings(found)
+
+
+def _agreed(claims: Iterable[Claim]) -> set[tuple[str, str]]:
+    """What each id of v1 became in most places; where places are evenly split, it became nothing."""
+    votes: dict[str, Counter[str]] = defaultdict(Counter)
+    for claim in claims:
+        votes[claim.one][claim.other] += 1
+    pairs = set()
+    for one, others in votes.items():
+        (first, count), *rest = others.most_common(2)
+        if not rest or rest[0][1] < count:
+            pairs.add((one, first))
+    return pairs
 
 
 def _was_inserted(thing: str, inserted: frozenset[str]) -> bool:

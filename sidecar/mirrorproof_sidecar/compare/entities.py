@@ -26,6 +26,10 @@ _ENVELOPES: Final = _words(
     "data result results response payload attributes body content value node entity object record "
     "resource summary meta item"
 )
+_QUALIFIERS: Final = _words(
+    "database node global internal external legacy public edge connection graph short display"
+)
+"""Words before `id` that say which of a thing's ids it is, or how it is wrapped."""
 _VERBS: Final = _words(
     "create add place insert submit register start open make new book post send request schedule issue "
     "checkout buy purchase reserve upload publish save"
@@ -60,25 +64,41 @@ def is_id(name: str) -> bool:
     return words[-1] in _IDS or (len(words) > 1 and (words[-1] in _CODES or words[0] == "id"))
 
 
-def role_of(path: Sequence[str], resource: str) -> Role | None:
-    """The role of a place of the body, `path` from below `/body`; `None` if its name is no id's."""
+def role_of(path: Sequence[str], resource: str, drawn: bool = False) -> Role | None:
+    """The role of a place of the body, `path` from below `/body`; `None` if its name is no id's.
+
+    `drawn`: the value is drawn by chance, so that a thing's own name (`charge`) may hold its id.
+    """
     named = [segment for segment in path if not segment.isdecimal()]
-    if not named or not is_id(named[-1]):
+    words = words_of(named[-1]) if named else ()
+    if not words:
         return None
-    words = words_of(named[-1])
     listed = any(segment.isdecimal() for segment in path)
-    before = words[1:] if words[0] == "id" and len(words) > 1 else words[:-1]
+    if not is_id(named[-1]):
+        thing = singular(words[-1])
+        itself = len(words) == 1 and thing == resource
+        if itself or (drawn and thing in BY_PRODUCTS):
+            return Role(thing, own=itself and not listed)
+        return None
+    before = _thing_of(words[1:] if words[0] == "id" else words[:-1])
     if before:
-        thing = singular(before[-1])
-        return Role(thing, own=thing == resource and not listed)
+        return Role(before, own=before == resource and not listed)
     for above in reversed(named[:-1]):
         above_words = words_of(above)
-        if not above_words or (len(above_words) == 1 and above_words[0] in _ENVELOPES):
+        thing = _thing_of(above_words)
+        if not thing or (len(above_words) == 1 and above_words[0] in _ENVELOPES):
             continue
-        verb = above_words[0] in _VERBS
-        thing = singular(above_words[-1])
+        verb = above_words[0] in _VERBS and len(above_words) > 1
         return Role(thing, own=(verb or thing == resource) and not listed, made=verb and not listed)
     return Role(resource, own=not listed)
+
+
+def _thing_of(words: Sequence[str]) -> str:
+    """The last word that names a thing, in the singular."""
+    for word in reversed(words):
+        if word not in _QUALIFIERS:
+            return singular(word)
+    return ""
 
 
 def resource_of(route: str) -> str:

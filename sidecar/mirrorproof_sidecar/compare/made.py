@@ -34,16 +34,19 @@ class Made:
 def what_was_made(primary: Exchange, shadow: Exchange) -> Made | None:
     """What both versions made for this request; `None` if nothing, or not both."""
     one, other = primary.response, shadow.response
-    if one is None or other is None or one.status != other.status or not 200 <= one.status < 400:
+    if one is None or other is None or one.status // 100 != other.status // 100:
         return None
     request = primary.request
     resource = resource_of(request.route or request.path)
     inserted = _inserted(primary) & _inserted(shadow)
+    if one.status >= 300 and not inserted and not 300 < one.status < 304:
+        return None
     located = all(_has(side.headers, "location") for side in (one, other))
     method = request.method.upper()
     if method in _SAFE:
         return Made("", inserted, True) if inserted else None
-    surely = bool(inserted) or one.status == 201 or (located and one.status < 300)
+    created = 201 in (one.status, other.status)
+    surely = bool(inserted) or created or (located and one.status < 300)
     collection = method == "POST" and _is_collection(request.path)
     return Made(resource, inserted, surely) if surely or collection or resource == "graphql" else None
 

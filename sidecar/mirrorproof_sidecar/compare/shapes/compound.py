@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from mirrorproof_sidecar.compare.shapes.facts import Facts
 from mirrorproof_sidecar.compare.shapes.names import Name, named
+from mirrorproof_sidecar.compare.shapes.sentence import compare_words, unpacked
 from mirrorproof_sidecar.compare.shapes.shape import Shape, drawn_by_chance, joined
 from mirrorproof_sidecar.compare.shapes.tokens import decoded, same_alphabet
 
@@ -22,18 +23,11 @@ __all__ = ["cookie", "is_structured", "structured", "text"]
 Judge = Callable[[Name, Any, Any, Facts], Shape | None]
 
 _MAX_CHARS: Final = 16_384
-_MAX_PIECES: Final = 200
 _MAX_FIELDS: Final = 100
-_TAIL_CHARS: Final = 40
 _JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _URL = re.compile(r"(?:https?:/)?/[^\s<>\"]*", re.ASCII)
-_PIECE = re.compile(
-    r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?)?(?![\w-])"
-    r"|(?:[A-Z][a-z]{2}, )?\d\d[ -][A-Z][a-z]{2}[ -]\d{4} \d\d:\d\d:\d\d GMT"
-    r"|nonce-[A-Za-z0-9+/_-]{8,}={0,2}"
-    r"|[A-Za-z0-9_-]{8,}={0,2}",
-)
+_STORED: Final = Name(("id",), identifies=True)
 _COOKIES: Final = frozenset({"cart", "basket", "visitor", "visit", "device", "anonymous", "client", "guest"})
 
 
@@ -97,29 +91,37 @@ def _web_token(one: str, other: str, facts: Facts, judge: Judge) -> Shape | None
     its_head, its_claims, its_signature = other.split(".")
     if head != its_head or len(signature) != len(its_signature):
         return None
-    trees = [_object(part) for part in (claims, its_claims)]
-    if trees[0] is None or trees[1] is None or list(trees[0]) != list(trees[1]):
+    trees = [_json_object(decoded(part)) for part in (claims, its_claims)]
+    if trees[0] is None or trees[1] is None:
+        return None
+    return _members(trees[0], trees[1], facts, judge, "web token")
+
+
+def _members(
+    one: dict[str, Any], other: dict[str, Any], facts: Facts, judge: Judge, title: str
+) -> Shape | None:
+    if list(one) != list(other):
         return None
     shapes: list[Shape] = []
-    for key, value in trees[0].items():
-        if value == trees[1][key] and type(value) is type(trees[1][key]):
+    for key, value in one.items():
+        its = other[key]
+        if type(value) is type(its) and value == its:
             continue
-        shape = judge(named(key), value, trees[1][key], facts) if type(value) is type(trees[1][key]) else None
+        shape = judge(named(key), value, its, facts) if type(value) is type(its) else None
         if shape is None:
             return None
         shapes.append(shape)
-    return joined(shapes, "web token")
+    return joined(shapes, title)
 
 
-def _object(part: str) -> dict[str, Any] | None:
-    raw = decoded(part)
+def _json_object(text: str | bytes | None) -> dict[str, Any] | None:
+    if not text or text[:1] not in ("{", b"{"):
+        return None
     try:
-        tree = json.loads(raw) if raw is not None else None
+        tree = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(tree, dict) or len(tree) > _MAX_FIELDS:
-        return None
-    return tree
+    return tree if isinstance(tree, dict) and len(tree) <= _MAX_FIELDS else None
 
 
 def _traceparent(one: str, other: str) -> Shape | None:
@@ -135,18 +137,39 @@ def _url(one: str, other: str, facts: Facts, judge: Judge) -> Shape | None:
         mine, its = urlsplit(one), urlsplit(other)
     except ValueError:
         return None
-    if (mine.scheme, mine.path, mine.fragment) != (its.scheme, its.path, its.fragment):
+    if (mine.scheme, mine.fragment) != (its.scheme, its.fragment):
         return None
     if mine.netloc != its.netloc and (mine.netloc, its.netloc) != facts.hosts:
         return None
-    shapes = _parameters(mine, its, facts, judge)
-    return joined(shapes, "signed URL")
+    segments = _segments(mine.path, its.path, facts, judge)
+    parameters = _parameters(mine, its, facts, judge)
+    if segments is None or parameters is None:
+        return None
+    return joined(segments + parameters, "signed URL" if parameters else "URL")
 
 
-def _parameters(one: SplitResult, other: SplitResult, facts: Facts, judge: Judge) -> list[Shape]:
+def _segments(one: str, other: str, facts: Facts, judge: Judge) -> list[Shape] | None:
+    """Segments of a path name what is stored, unless they say themselves that they were made just now."""
+    mine, its = one.split("/"), other.split("/")
+    if len(mine) != len(its) or len(mine) > _MAX_FIELDS:
+        return None
+    shapes = []
+    for segment, its_segment in zip(mine, its, strict=True):
+        if segment == its_segment:
+            continue
+        shape = judge(_STORED, segment, its_segment, facts)
+        if shape is None:
+            return None
+        shapes.append(shape)
+    return shapes
+
+
+def _parameters(one: SplitResult, other: SplitResult, facts: Facts, judge: Judge) -> list[Shape] | None:
+    if one.query == other.query:
+        return []
     mine, its = one.query.split("&"), other.query.split("&")
     if len(mine) != len(its) or len(mine) > _MAX_FIELDS:
-        return []
+        return None
     shapes: list[Shape] = []
     for field, its_field in zip(mine, its, strict=True):
         if field == its_field:
@@ -155,7 +178,7 @@ def _parameters(one: SplitResult, other: SplitResult, facts: Facts, judge: Judge
         its_key, _, its_value = its_field.partition("=")
         shape = judge(named(key), _plain(value), _plain(its_value), facts) if key == its_key else None
         if shape is None:
-            return []
+            return None
         shapes.append(shape)
     return shapes
 
@@ -165,33 +188,23 @@ def _plain(value: str) -> str:
 
 
 def _sentence(name: Name, one: str, other: str, facts: Facts, judge: Judge) -> Shape | None:
-    mine, its = list(_PIECE.finditer(one)), list(_PIECE.finditer(other))
-    if len(mine) != len(its) or not 0 < len(mine) <= _MAX_PIECES or mine[0][0] == one:
-        return None
-    at = its_at = 0
-    shapes: list[Shape] = []
-    equal = ""  # what came before, without the pieces that differ
-    for piece, its_piece in zip(mine, its, strict=True):
-        between = one[at : piece.start()]
-        if between != other[its_at : its_piece.start()]:
-            return None
-        at, its_at = piece.end(), its_piece.end()
-        equal = (equal + between)[-_TAIL_CHARS:]
-        if piece[0] == its_piece[0]:
-            equal += piece[0]
-            continue
-        words = (*name.words, equal[-_TAIL_CHARS:], _prefix(piece[0], its_piece[0]))
-        before = named(" ".join(words))
-        shape = judge(before, piece[0], its_piece[0], facts)
-        if shape is None:
-            return None
-        shapes.append(shape)
-    if one[at:] != other[its_at:] or not shapes:
-        return None
-    return joined(shapes)
+    packed = unpacked(one), unpacked(other)
+    if packed[0] is not None and packed[1] is not None:
+        return _packed(packed[0], packed[1], facts, judge)
+
+    def ask(before: tuple[str, ...], word: str, its: str) -> Shape | None:
+        return judge(named(" ".join((*name.words, *before))), word, its, facts) if word != one else None
+
+    shapes = compare_words(one, other, ask)
+    return joined(shapes) if shapes else None
 
 
-def _prefix(one: str, other: str) -> str:
-    """What both have before their first dash."""
-    mine, its = one.partition("-")[0], other.partition("-")[0]
-    return mine if mine == its else ""
+def _packed(one: str, other: str, facts: Facts, judge: Judge) -> Shape | None:
+    """Text in base 64, such as a cursor: a JSON object by its members, else word by word."""
+    trees = _json_object(one), _json_object(other)
+    if trees[0] is not None and trees[1] is not None:
+        return _members(trees[0], trees[1], facts, judge, "packed members")
+    shapes = compare_words(
+        one, other, lambda before, word, its: judge(named(" ".join(before)), word, its, facts)
+    )
+    return joined(shapes, "packed text") if shapes else None

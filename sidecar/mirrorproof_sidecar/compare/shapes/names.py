@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["Name", "name_of", "named", "words_of"]
+__all__ = ["RANDOM_WORDS", "Name", "name_of", "named", "words_of"]
 
 _MAX_NAME_CHARS: Final = 200
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -23,15 +23,18 @@ def _words(text: str) -> frozenset[str]:
 
 
 _RANDOM: Final = _words(
-    "nonce csrf xsrf trace traceparent span session sess token jti sid challenge impression idempotency "
-    "signature sig hmac verifier salt sessionid csrftoken traceid spanid b3 jwt otp"
+    "nonce state ray csrf xsrf trace traceparent span session sess token jti sid challenge impression "
+    "idempotency signature sig hmac verifier salt sessionid csrftoken traceid spanid b3 jwt otp"
 )
 """Words of names whose values are made anew by chance, each time."""
 _RANDOM_IDS: Final = _words(
-    "request req correlation trace span session impression operation query search event message msg delivery "
-    "run invocation execution attempt transaction txn log error incident ray"
+    "request req correlation trace span session impression operation query search event message msg "
+    "delivery run invocation execution attempt transaction txn log error incident ray"
 )
 """With `id` behind it, the name of this one answer or of a step on the way to it."""
+_DRAWN_HEADERS: Final = _words("x-amz-cf-id x-amz-id-2 x-amz-rid x-vercel-id x-fastly-id cf-request-id")
+RANDOM_WORDS: Final = _RANDOM | _RANDOM_IDS
+"""Prefixes of random characters that say by themselves that they are an answer's own: `req_…`, `sess_…`."""
 _CONTENT: Final = _words(
     "hash digest checksum sha sha1 sha256 sha512 md5 crc crc32 etag fingerprint integrity commit revision "
     "colour color sku isbn ean gtin version"
@@ -54,12 +57,15 @@ _UNITS: Final = {
 }  # fmt: skip
 _CLOCKED: Final = frozenset({"took", "elapsed", "latency", "runtime"})
 """Durations even where no unit is named."""
+_CLOCKS: Final = _words("tracing timing timings profile profiling")
+"""Above a `duration`: it is how long this answer took, in whatever unit."""
 _IDS: Final = _words("id ids uuid guid uid oid ref reference href url uri link location self")
 
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """What a member's name tells. `unit_s`: seconds of one unit, if it names a duration and a unit."""
+    """What a member's name tells. `unit_s`: seconds of one unit, if it names a
+    duration and a unit. `above`: the words of the member that holds this one."""
 
     words: tuple[str, ...]
     random: bool = False
@@ -70,6 +76,7 @@ class Name:
     duration: bool = False
     unit_s: float | None = None
     identifies: bool = False
+    above: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=4096)
@@ -85,7 +92,11 @@ def named(text: str) -> Name:
     known = frozenset(words)
     unit_s = next((_UNITS[word] for word in reversed(words) if word in _UNITS), None)
     identifies = bool(words) and (words[-1] in _IDS or (len(words) > 1 and words[0] == "id"))
-    random = bool(known & _RANDOM) or (words[-1:] in (("id",), ("uuid",)) and bool(known & _RANDOM_IDS))
+    random = (
+        bool(known & _RANDOM)
+        or text.lower() in _DRAWN_HEADERS
+        or (words[-1:] in (("id",), ("uuid",)) and bool(known & _RANDOM_IDS))
+    )
     clocked = bool(known & _CLOCKED) or (unit_s is not None and bool(known & _DURATION))
     return Name(
         words,
@@ -102,7 +113,15 @@ def named(text: str) -> Name:
 
 def name_of(segments: Sequence[str]) -> Name:
     """What the last segment of a path says that is no position in a list."""
-    for segment in reversed(segments):
-        if not segment.isdecimal():
-            return named(segment)
-    return Name(())
+    told = [segment for segment in segments if not segment.isdecimal()][-2:]
+    if not told:
+        return Name(())
+    return _below(told[-1], told[0] if len(told) == 2 else "")
+
+
+@lru_cache(maxsize=4096)
+def _below(segment: str, above: str) -> Name:
+    found = replace(named(segment), above=words_of(above))
+    if found.words == ("duration",) and not _CLOCKS.isdisjoint(found.above):
+        return replace(found, duration=True, unit_s=1e-9)
+    return found

@@ -6,18 +6,21 @@ Knows the order in which the recognisers are asked, and what their names may dec
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import Any, Final
 
 from mirrorproof_sidecar.compare.shapes import compound
 from mirrorproof_sidecar.compare.shapes.facts import Facts
-from mirrorproof_sidecar.compare.shapes.machines import durations_alike, machines_alike
-from mirrorproof_sidecar.compare.shapes.names import Name, name_of
+from mirrorproof_sidecar.compare.shapes.machines import durations_alike, machines_alike, pods_alike
+from mirrorproof_sidecar.compare.shapes.names import RANDOM_WORDS, Name, name_of, words_of
 from mirrorproof_sidecar.compare.shapes.shape import Shape, drawn_by_chance, joined
 from mirrorproof_sidecar.compare.shapes.times import Moment, Stamp, alike, fresh, stamp_of
-from mirrorproof_sidecar.compare.shapes.tokens import is_uuid, same_alphabet, token_of
+from mirrorproof_sidecar.compare.shapes.tokens import is_uuid, prefix_of, same_alphabet, token_of
 
 __all__ = ["recognise", "value_shape"]
 
+_MOST_ROUNDING: Final = 2**-46
+_CACHE_STATES: Final = frozenset(("hit", "miss", "expired", "stale", "updating", "revalidated"))
 _MAX_VALUES: Final = 20
 """Values of one header; two headers with more are not looked at."""
 
@@ -54,6 +57,11 @@ def _header_value(header: str, name: Name, one: str, other: str, facts: Facts) -
         return compound.cookie(one, other, facts, value_shape)
     if header.startswith(("x-ratelimit", "ratelimit", "x-rate-limit")):
         return _allowance(name, one, other, facts)
+    if (
+        "cache" in name.words
+        and {side.split(" ")[0].rstrip(",").lower() for side in (one, other)} <= _CACHE_STATES
+    ):
+        return Shape("cache", "who asks first fills the cache")
     return value_shape(name, one, other, facts)
 
 
@@ -116,9 +124,10 @@ def _made_now(times_s: tuple[float, ...], moment: Moment) -> bool:
 
 
 def _random(name: Name, one: str, other: str, facts: Facts) -> Shape | None:
-    if not name.random or _asked(one, other, facts):
+    told = name.random or not RANDOM_WORDS.isdisjoint(words_of(prefix_of(one)))
+    if not told or name.content or _asked(one, other, facts):
         return None
-    alphabet = same_alphabet(one, other)
+    alphabet = same_alphabet(one, other, surely=name.random)
     return drawn_by_chance(one, other, alphabet) if alphabet else None
 
 
@@ -140,8 +149,26 @@ def _machine(name: Name, one: Any, other: Any, facts: Facts) -> Shape | None:
         return None
     if all(facts.hosts) and one == facts.hosts[0] and other == facts.hosts[1]:
         return Shape("host", "each names the host that it was asked at")
+    if pods_alike(one, other):
+        return Shape("host", "each names the pod that answered")
     reason = machines_alike(one, other) if name.host else None
     return Shape("host", reason) if reason else None
+
+
+def _rounded(name: Name, one: Any, other: Any, facts: Facts) -> Shape | None:
+    """Sums of the same numbers in another order differ in the last of a double's places."""
+    if type(one) is not float or type(other) is not float or not (isfinite(one) and isfinite(other)):
+        return None
+    if abs(one - other) > _MOST_ROUNDING * max(abs(one), abs(other)):
+        return None
+    return Shape("rounding", "equal but for the last of a double's places")
+
+
+def _left(name: Name, one: Any, other: Any, facts: Facts) -> Shape | None:
+    """What is left of an allowance, in a body."""
+    if name.words != ("remaining",) or "rate" not in name.above or type(one) is not int:
+        return None
+    return Shape("allowance", "each request takes from what is left") if min(one, other) >= 0 else None
 
 
 def _duration(name: Name, one: Any, other: Any, facts: Facts) -> Shape | None:
@@ -154,5 +181,5 @@ def _asked(one: Any, other: Any, facts: Facts) -> bool:
 
 
 _RECOGNISERS: Final[tuple[Callable[[Name, Any, Any, Facts], Shape | None], ...]] = (
-    _time, _trace, _token, _machine, _duration,
+    _time, _trace, _token, _machine, _duration, _rounded, _left,
 )  # fmt: skip

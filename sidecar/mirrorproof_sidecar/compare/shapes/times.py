@@ -92,6 +92,8 @@ def alike(one: Stamp, other: Stamp, moments: tuple[Moment, Moment], *, expiry: b
     low, high = max(mine[0], its[0]), min(mine[1], its[1])
     if low > high or abs(low) > _LONGEST_OFFSET_S:
         return None
+    if low > SLACK_S and one.step_s <= 1.0:
+        return f"both are {high:.0f} s ahead of their own answers"
     step = _ROUND_EXPIRY_S if expiry and high > 0 else _ROUND_S
     rounded = math.floor(high / step) * step
     return f"both are {rounded} s from their own answers" if rounded >= low else None

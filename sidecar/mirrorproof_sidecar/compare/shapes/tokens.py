@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-__all__ = ["Token", "decoded", "is_random", "is_uuid", "same_alphabet", "token_of"]
+__all__ = ["Token", "decoded", "is_random", "is_uuid", "prefix_of", "same_alphabet", "token_of"]
 
 _MAX_CHARS: Final = 4096
 _MIN_RANDOM_CHARS: Final = 8
@@ -48,6 +48,7 @@ _ALPHABETS: Final = (
     ("base 64", re.compile(r"[0-9A-Za-z+/]+={0,2}")),
     ("signed parts", re.compile(r"[0-9A-Za-z_.:~-]+={0,2}")),
 )
+_PART = re.compile(r"[-/.:~_]")
 _PREFIX = re.compile(r"(?:[a-z]{2,12}[_-]){0,3}")
 """Words that say what the random rest is for."""
 _CHANGES: Final = frozenset(("du", "dl", "ud", "ul", "ld", "lu"))
@@ -77,15 +78,20 @@ def token_of(value: Any) -> Token | None:
     return _uuid(value) or _ulid(value) or _object_id(value) or _ksuid(value) or _snowflake_text(value)
 
 
-def same_alphabet(one: str, other: str) -> str | None:
+def same_alphabet(one: str, other: str, *, surely: bool = False) -> str | None:
     """The alphabet of two random strings of one length and one prefix (`sess_…`); `None` if they are not."""
     if len(one) != len(other) or not _MIN_RANDOM_CHARS <= len(one) <= _MAX_CHARS:
         return None
-    prefix = _prefix(one)
-    if prefix != _prefix(other):
+    prefixes = prefix_of(one), prefix_of(other)
+    if prefixes[0] != prefixes[1]:
+        # Random characters may begin with two or three letters and a dash as well.
+        if all(prefixes) or max(map(len, prefixes)) > 4:
+            return None
+        prefixes = "", ""
+    rest, its = one[len(prefixes[0]) :], other[len(prefixes[1]) :]
+    if len(rest) < _MIN_RANDOM_CHARS or not (is_random(rest, surely) and is_random(its, surely)):
         return None
-    rest, its = one[len(prefix) :], other[len(prefix) :]
-    if len(rest) < _MIN_RANDOM_CHARS or not (is_random(rest) and is_random(its)):
+    if _words_differ(rest, its):
         return None
     for name, pattern in _ALPHABETS:
         if pattern.fullmatch(rest) and pattern.fullmatch(its):
@@ -93,23 +99,34 @@ def same_alphabet(one: str, other: str) -> str | None:
     return None
 
 
-def is_random(text: str) -> bool:
-    """Whether the characters look drawn by chance: varied, and often changing between digits and cases."""
+def is_random(text: str, surely: bool = False) -> bool:
+    """Whether the characters look drawn by chance: varied, and often changing between digits and cases.
+    `surely`: a name says that they are, so that little is asked for."""
     if len(text) < _MIN_RANDOM_CHARS or len(set(text)) < min(6, len(text) // 2):
         return False
     classes = text.translate(_CLASSES)
     changes = sum(mine + its in _CHANGES for mine, its in pairwise(classes))
-    return changes * (7 if "d" in classes else 4) >= len(text)
+    return changes >= 2 if surely else changes * (7 if "d" in classes else 4) >= len(text)
 
 
-def _prefix(text: str) -> str:
+def _words_differ(one: str, other: str) -> bool:
+    """Whether parts of the same lengths differ in a short one without digits: a word with a meaning (`…-FRA`)."""
+    mine, its = (_PART.split(side) for side in (one, other))
+    return list(map(len, mine)) == list(map(len, its)) and any(
+        part != its_part and len(part) < _MIN_RANDOM_CHARS and (part + its_part).isalpha()
+        for part, its_part in zip(mine, its, strict=True)
+    )
+
+
+def prefix_of(text: str) -> str:
+    """The words before a dash that say what the random rest is for; empty where there are none."""
     found = _PREFIX.match(text)
     return found[0] if found else ""
 
 
 def is_uuid(value: Any) -> bool:
-    """Whether this is a UUID in some notation, of any version."""
-    return type(value) is str and 32 <= len(value) <= 45 and _UUID.fullmatch(value) is not None
+    """Whether this is a UUID, of any version, and by its dashes nothing else."""
+    return type(value) is str and 36 <= len(value) <= 45 and _UUID.fullmatch(value) is not None
 
 
 def _uuid(text: str) -> Token | None:

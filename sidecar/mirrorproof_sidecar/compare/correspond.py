@@ -33,8 +33,8 @@ __all__ = ["Renamings", "granted"]
 
 
 _QUANTITIES: Final = frozenset(
-    ("quantity", "qty", "amount", "price", "total", "count", "sum", "size", "length", "stock", "weight", "score",
-     "balance", "points", "rating", "left", "available", "ttl")
+    ("quantity", "qty", "amount", "price", "total", "count", "sum", "size", "length", "stock", "weight",
+     "score", "balance", "points", "rating", "left", "available", "ttl")
 )  # fmt: skip
 _STRONG = re.compile(r"\d{3,}|(?=\D*\d)[\w-]{6,}|[\w-]{16,}", re.ASCII)
 """Ids so long that they are recognised wherever they stand."""
@@ -63,6 +63,14 @@ class Renamings:
         if not (_STRONG.fullmatch(one) and _STRONG.fullmatch(other)):
             return False
         return any(mine == one and its == other for (_, mine), its in self.by_thing.items())
+
+    def renames_key(self, one: str, other: str) -> bool:
+        """Whether a member's name is a renamed id, of any thing."""
+        return any(mine == one and its == other for (_, mine), its in self.by_thing.items())
+
+    def contradicts(self, one: str, other: str) -> bool:
+        """Whether one of the two is known to stand for something else."""
+        return any((mine == one) != (its == other) for (_, mine), its in self.by_thing.items())
 
     def __bool__(self) -> bool:
         return bool(self.by_thing)

@@ -28,8 +28,9 @@ _CUT: Final = "…"
 _MAX_PARTNERS: Final = 400
 
 
-def asking(renamings: Renamings, facts: Facts) -> Ask:
-    """Asks of two words whether they are a renamed id, or of one shape."""
+def asking(renamings: Renamings, facts: Facts, *, drawn: bool) -> Ask:
+    """Asks of two words whether they are a renamed id, or of one shape; `drawn`: such as are made by chance,
+    too, unless they are known to stand for something else."""
 
     def ask(before: tuple[str, ...], one: str, other: str) -> Shape | None:
         if renamings.renamed(one, other, before):
@@ -37,7 +38,11 @@ def asking(renamings: Renamings, facts: Facts) -> Ask:
         name = named(" ".join(before))
         if is_id(" ".join(before)) and len(before) > 1 and singular(before[-2]) in BY_PRODUCTS:
             name = replace(name, random=True, identifies=False)
-        return value_shape(name, one, other, facts)
+        shape = value_shape(name, one, other, facts)
+        if shape is None or not shape.drawn:
+            return shape
+        known = any(renamings.contradicts(*pair) for pair in shape.drawn)
+        return shape if drawn and not known else None
 
     return ask
 
@@ -46,7 +51,7 @@ def same_effects(
     entries: Sequence[Entry], numbers: Sequence[int], renamings: Renamings, facts: Facts
 ) -> Iterator[int]:
     """Which of the differences, by their numbers, are between effects that are the same."""
-    ask = asking(renamings, facts)
+    ask = asking(renamings, facts, drawn=True)
     lonely: dict[tuple[str, str], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for number in numbers:
         where, kind, one, other = entries[number]

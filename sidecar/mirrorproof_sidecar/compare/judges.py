@@ -27,10 +27,11 @@ def judges(primary: Exchange, shadow: Exchange, rules: Rules, context: Context) 
     times_s = (context.primary_time_unix_s, context.shadow_time_unix_s)
     facts = facts_of(primary, shadow, times_s)
     found = []
+    drawn: set[tuple[str, str]] = set()
     if rules.shapes:
-        found.append(by_shape(facts))
+        found.append(by_shape(facts, drawn))
     if rules.correspond:
-        found.append(by_correspondence(primary, shadow, facts))
+        found.append(by_correspondence(primary, shadow, facts, drawn))
     if context.noise:
         request = primary.request
         endpoint = endpoint_of(primary.service, request.method, request.path, request.route)

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mirrorproof.exchange import Exchange
+from mirrorproof.exchange import Effect, Exchange
 from mirrorproof_sidecar.compare.claims import id_text
 from mirrorproof_sidecar.compare.entities import resource_of, role_of, singular
 from mirrorproof_sidecar.compare.shapes.names import words_of
 
-__all__ = ["Made", "asked_of", "ids_in", "what_was_made"]
+__all__ = ["Made", "asked_of", "ids_in", "is_insert", "what_was_made"]
 
 _SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 _INSERTS: Final = frozenset(("insert", "create", "add", "put", "publish", "send", "enqueue"))
@@ -37,7 +37,9 @@ def what_was_made(primary: Exchange, shadow: Exchange) -> Made | None:
     if one is None or other is None or one.status // 100 != other.status // 100:
         return None
     request = primary.request
-    resource = resource_of(request.route or request.path)
+    route = request.route or request.path
+    collection = _collection(route) if request.method.upper() == "POST" else ""
+    resource = collection or resource_of(route)
     inserted = _inserted(primary) & _inserted(shadow)
     if one.status >= 300 and not inserted and not 300 < one.status < 304:
         return None
@@ -47,24 +49,33 @@ def what_was_made(primary: Exchange, shadow: Exchange) -> Made | None:
         return Made("", inserted, True) if inserted else None
     created = 201 in (one.status, other.status)
     surely = bool(inserted) or created or (located and one.status < 300)
-    collection = method == "POST" and _is_collection(request.path)
     return Made(resource, inserted, surely) if surely or collection or resource == "graphql" else None
 
 
-def _is_collection(path: str) -> bool:
-    words = words_of(path.rstrip("/").rpartition("/")[2])
-    return bool(words) and singular(words[-1]) != words[-1]
+def _collection(route: str) -> str:
+    """The last thing that a route names in the plural: what a POST to it makes one of; empty if there is
+    none."""
+    for segment in reversed(route.split("/")):
+        words = words_of(segment)
+        if words and singular(words[-1]) != words[-1]:
+            return singular(words[-1])
+    return ""
 
 
 def _inserted(exchange: Exchange) -> frozenset[str]:
     things = set()
     for effect in exchange.effects:
-        if _INSERTS.isdisjoint(words_of(effect.kind)):
+        if not is_insert(effect):
             continue
         words = words_of(effect.target.rpartition(".")[2])
         if words:
             things.add("_".join((*words[:-1], singular(words[-1]))))
     return frozenset(things)
+
+
+def is_insert(effect: Effect) -> bool:
+    """Whether an effect makes something that was not there."""
+    return not _INSERTS.isdisjoint(words_of(effect.kind))
 
 
 def _has(headers: list[tuple[str, str]], name: str) -> bool:

@@ -5,35 +5,38 @@ Knows the differences of one pair and its exchanges. Must not know which claims 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Final
 
 from mirrorproof.exchange import Exchange
 from mirrorproof_sidecar.compare.bodies import tree_of
-from mirrorproof_sidecar.compare.claims import Claim, claims_of, id_text
+from mirrorproof_sidecar.compare.claims import Claim, claims_of, id_text, line_claims
 from mirrorproof_sidecar.compare.correspond import Renamings, granted
 from mirrorproof_sidecar.compare.effects_alike import asking, same_effects
 from mirrorproof_sidecar.compare.found import Entry, Judge, Verdict
-from mirrorproof_sidecar.compare.made import Made, asked_of, ids_in, what_was_made
+from mirrorproof_sidecar.compare.made import Made, asked_of, ids_in, is_insert, what_was_made
 from mirrorproof_sidecar.compare.model import Cause, Kind
-from mirrorproof_sidecar.compare.shapes import Facts
+from mirrorproof_sidecar.compare.shapes import Facts, Shape
 from mirrorproof_sidecar.compare.shapes.names import name_of
 from mirrorproof_sidecar.compare.shapes.sentence import Ask, compare_words, unpacked
 
 __all__ = ["by_correspondence"]
 
 _NAME: Final = "renamed ids"
+_MAX_KEYS: Final = 50
 _IN_TEXT: Final = "equal but for ids that stand for each other"
 _SAME_EFFECT: Final = "the same effect but for what was made anew"
 
 
-def by_correspondence(primary: Exchange, shadow: Exchange, facts: Facts) -> Judge:
-    """The judge for these two exchanges."""
+def by_correspondence(
+    primary: Exchange, shadow: Exchange, facts: Facts, drawn: Set[tuple[str, str]]
+) -> Judge:
+    """The judge for these two exchanges. `drawn`: what stands for each other already."""
 
     def judge(entries: Sequence[Entry]) -> Iterator[Verdict]:
         made = what_was_made(primary, shadow)
-        claims = _claims(entries, made, facts) if made else {}
-        renamings = _renamings(claims, made, primary, shadow) if made and claims else Renamings({})
+        claims = _claims(entries, made, facts, drawn) if made else {}
+        renamings = _renamings(claims, made, primary, shadow) if made else Renamings({})
         explained = {
             number: _words(found)
             for number, found in claims.items()
@@ -42,6 +45,7 @@ def by_correspondence(primary: Exchange, shadow: Exchange, facts: Facts) -> Judg
         rest = [number for number in range(len(entries)) if number not in explained]
         if renamings:
             explained |= dict.fromkeys(_texts(entries, rest, renamings, facts), _IN_TEXT)
+            explained |= dict.fromkeys(_keys(entries, rest, renamings), _IN_TEXT)
         for number, words in explained.items():
             yield number, Cause.CORRESPONDENCE, _NAME, words
         for number in same_effects(entries, rest, renamings, facts):
@@ -50,18 +54,29 @@ def by_correspondence(primary: Exchange, shadow: Exchange, facts: Facts) -> Judg
     return judge
 
 
-def _claims(entries: Sequence[Entry], made: Made, facts: Facts) -> dict[int, list[Claim]]:
+def _claims(
+    entries: Sequence[Entry], made: Made, facts: Facts, drawn: Set[tuple[str, str]]
+) -> dict[int, list[Claim]]:
+    ones, others = dict(drawn), {other: one for one, other in drawn}
     return {
         number: found
         for number, (where, kind, one, other) in enumerate(entries)
         if kind in (Kind.CHANGED_VALUE, Kind.HEADER)
-        and (found := claims_of(where.segments(), one, other, made.resource, facts.hosts))
+        and (found := claims_of(where.segments(), one, other, made.resource, facts))
+        and all(
+            ones.get(claim.one, claim.other) == claim.other
+            and others.get(claim.other, claim.one) == claim.one
+            for claim in found
+        )
     }
 
 
 def _renamings(claims: dict[int, list[Claim]], made: Made, primary: Exchange, shadow: Exchange) -> Renamings:
     asked = asked_of(primary)
-    known = [claim for found in claims.values() for claim in found if not _was_asked(claim, asked)]
+    written = _written(primary, shadow)
+    known = [
+        claim for found in (*claims.values(), written) for claim in found if not _was_asked(claim, asked)
+    ]
     if not known:
         return Renamings({})
     trees = [tree_of(side) for side in (primary, shadow)]
@@ -77,6 +92,18 @@ def _renamings(claims: dict[int, list[Claim]], made: Made, primary: Exchange, sh
     return granted(known, inserted=made.inserted, unchanged=unchanged)
 
 
+def _written(primary: Exchange, shadow: Exchange) -> list[Claim]:
+    """What the lines of inserting effects say of the ids that they made."""
+    found: list[Claim] = []
+    sides = [[effect for effect in side.effects if is_insert(effect)] for side in (primary, shadow)]
+    for one, other in zip(*sides, strict=False):
+        if (one.kind, one.target, one.digest) != (other.kind, other.target, other.digest):
+            break
+        if one.summary != other.summary:
+            found += line_claims(one.target, one.summary, other.summary)
+    return found
+
+
 def _was_asked(claim: Claim, asked: frozenset[tuple[str, str]]) -> bool:
     return any((thing, value) in asked for thing in (claim.thing, "") for value in (claim.one, claim.other))
 
@@ -88,7 +115,7 @@ def _words(claims: Sequence[Claim]) -> str:
 
 def _texts(entries: Sequence[Entry], numbers: list[int], renamings: Renamings, facts: Facts) -> Iterator[int]:
     """Values that are equal once the ids in them are renamed."""
-    ask = asking(renamings, facts)
+    ask = asking(renamings, facts, drawn=False)
     for number in numbers:
         where, kind, one, other = entries[number]
         mine, its = id_text(one), id_text(other)
@@ -101,6 +128,28 @@ def _texts(entries: Sequence[Entry], numbers: list[int], renamings: Renamings, f
         name = name_of(where.segments()).words
         if renamings.renamed(mine, its, name) or (type(one) is str and _same_text(mine, its, ask)):
             yield number
+
+
+def _keys(entries: Sequence[Entry], numbers: list[int], renamings: Renamings) -> Iterator[int]:
+    """Members that are called by a renamed id, and are the same but for it."""
+
+    def ask(before: tuple[str, ...], one: str, other: str) -> Shape | None:
+        return Shape("", "") if renamings.renamed(one, other, before) else None
+
+    sides: dict[Kind, dict[tuple[str, ...], int]] = {Kind.MISSING: {}, Kind.EXTRA: {}}
+    for number in numbers:
+        where, kind, _, _ = entries[number]
+        if kind in sides and len(sides[kind]) < _MAX_KEYS:
+            sides[kind][where.segments()] = number
+    for path, number in sides[Kind.MISSING].items():
+        for its_path, its_number in sides[Kind.EXTRA].items():
+            above, key, its_key = path[:-1], path[-1], its_path[-1]
+            if above != its_path[:-1] or not renamings.renames_key(key, its_key):
+                continue
+            lines = repr(entries[number][2]), repr(entries[its_number][3])
+            if lines[0] == lines[1] or compare_words(*lines, ask) is not None:
+                yield number
+                yield its_number
 
 
 def _same_text(one: str, other: str, ask: Ask) -> bool:

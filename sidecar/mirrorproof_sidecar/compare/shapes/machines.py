@@ -31,7 +31,7 @@ _SLACK_S: Final = 0.1
 
 
 def pods_alike(one: str, other: str) -> bool:
-    """Whether both are names of pods of one Deployment, which say so themselves (Kubernetes' safe alphabet)."""
+    """Whether both are names of pods of one Deployment, which say so themselves (Kubernetes' alphabet)."""
     mine, its = _REPLICA.fullmatch(one), _REPLICA.fullmatch(other)
     return bool(mine and its and mine[1] == its[1]) and max(len(one), len(other)) <= _MAX_CHARS
 

@@ -23,7 +23,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 _RANDOM: Final = _words(
-    "nonce state ray csrf xsrf trace traceparent span session sess token jti sid challenge impression "
+    "nonce boundary state ray csrf xsrf trace traceparent span session sess token jti sid challenge impression "
     "idempotency signature sig hmac verifier salt sessionid csrftoken traceid spanid b3 jwt otp"
 )
 """Words of names whose values are made anew by chance, each time."""
@@ -43,7 +43,9 @@ _CONTENT: Final = _words(
 _HOST: Final = _words(
     "host hostname pod node server instance backend machine worker replica container upstream served"
 )
-_TIME: Final = _words("at time timestamp ts date on now iat nbf exp")
+_TIME: Final = _words(
+    "at time timestamp ts date on now iat nbf exp eta etd arrives arrival departs departure due scheduled"
+)
 _EXPIRY: Final = _words(
     "exp expires expire expiry expiration until ttl valid deadline reset retry timeout max se"
 )

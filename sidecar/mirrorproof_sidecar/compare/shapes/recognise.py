@@ -6,6 +6,7 @@ Knows the order in which the recognisers are asked, and what their names may dec
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import isfinite
 from typing import Any, Final
 
@@ -14,8 +15,8 @@ from mirrorproof_sidecar.compare.shapes.facts import Facts
 from mirrorproof_sidecar.compare.shapes.machines import durations_alike, machines_alike, pods_alike
 from mirrorproof_sidecar.compare.shapes.names import RANDOM_WORDS, Name, name_of, words_of
 from mirrorproof_sidecar.compare.shapes.shape import Shape, drawn_by_chance, joined
-from mirrorproof_sidecar.compare.shapes.times import Moment, Stamp, alike, fresh, stamp_of
-from mirrorproof_sidecar.compare.shapes.tokens import is_uuid, prefix_of, same_alphabet, token_of
+from mirrorproof_sidecar.compare.shapes.times import Stamp, alike, fresh, stamp_of
+from mirrorproof_sidecar.compare.shapes.tokens import is_uuid, made_now, prefix_of, same_alphabet, token_of
 
 __all__ = ["recognise", "value_shape"]
 
@@ -29,6 +30,9 @@ def recognise(path: Sequence[str], primary: Any, shadow: Any, facts: Facts) -> S
     """The shape that both values have; `path` holds the unescaped segments from the root. Never raises."""
     if type(primary) is not type(shadow):
         return None
+    if tuple(path) == ("body", "uuid") and facts.safe and type(primary) is str:
+        # An answer to a question that named none: a `uuid` at its top is the answer's own.
+        return value_shape(replace(name_of(path), random=True, identifies=False), primary, shadow, facts)
     if path and path[0] == "headers":
         return _header(path, primary, shadow, facts)
     if type(primary) in (dict, list, tuple):
@@ -110,17 +114,13 @@ def _token(name: Name, one: Any, other: Any, facts: Facts) -> Shape | None:
         return None
     drawn = ((str(one), str(other)),)
     if mine.times_s:
-        if _made_now(mine.times_s, facts.moments[0]) and _made_now(its.times_s, facts.moments[1]):
+        if made_now(mine, facts.moments[0]) and made_now(its, facts.moments[1]):
             return Shape(mine.sort, "each was made with its own answer", drawn)
         return None
     # A random UUID in an answer to a question may well name something that is stored.
     if name.content or (name.identifies and not name.random):
         return None
     return Shape(mine.sort, "each was made anew", drawn)
-
-
-def _made_now(times_s: tuple[float, ...], moment: Moment) -> bool:
-    return any(fresh(Stamp(time_s, "", 1.0), moment) for time_s in times_s)
 
 
 def _random(name: Name, one: str, other: str, facts: Facts) -> Shape | None:

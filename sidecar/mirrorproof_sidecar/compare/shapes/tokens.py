@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-__all__ = ["Token", "decoded", "is_random", "is_uuid", "prefix_of", "same_alphabet", "token_of"]
+from mirrorproof_sidecar.compare.shapes.times import Moment, Stamp, fresh
+
+__all__ = ["Token", "decoded", "is_random", "is_uuid", "made_now", "prefix_of", "same_alphabet", "token_of"]
 
 _MAX_CHARS: Final = 4096
 _MIN_RANDOM_CHARS: Final = 8
@@ -69,6 +71,11 @@ class Token:
     times_s: tuple[float, ...] = ()
 
 
+def made_now(token: Token, moment: Moment) -> bool:
+    """Whether the id says that it was made together with its answer."""
+    return any(fresh(Stamp(time_s, "", 1.0), moment) for time_s in token.times_s)
+
+
 def token_of(value: Any) -> Token | None:
     """The id of a known layout that `value` is."""
     if type(value) is int:
@@ -110,7 +117,7 @@ def is_random(text: str, surely: bool = False) -> bool:
 
 
 def _words_differ(one: str, other: str) -> bool:
-    """Whether parts of the same lengths differ in a short one without digits: a word with a meaning (`…-FRA`)."""
+    """Whether parts of the same lengths differ in a short one without digits: a word, as in `…-FRA`."""
     mine, its = (_PART.split(side) for side in (one, other))
     return list(map(len, mine)) == list(map(len, its)) and any(
         part != its_part and len(part) < _MIN_RANDOM_CHARS and (part + its_part).isalpha()

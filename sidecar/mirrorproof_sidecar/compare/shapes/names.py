@@ -23,8 +23,8 @@ def _words(text: str) -> frozenset[str]:
 
 
 _RANDOM: Final = _words(
-    "nonce boundary state ray csrf xsrf trace traceparent span session sess token jti sid challenge impression "
-    "idempotency signature sig hmac verifier salt sessionid csrftoken traceid spanid b3 jwt otp"
+    "nonce boundary state ray csrf xsrf trace traceparent span session sess token jti sid challenge "
+    "impression idempotency signature sig hmac verifier salt sessionid csrftoken traceid spanid b3 jwt otp"
 )
 """Words of names whose values are made anew by chance, each time."""
 _RANDOM_IDS: Final = _words(

@@ -21,6 +21,7 @@ from mirrorproof_sidecar.compare.content import (
     UnknownCodingError,
     decode,
 )
+from mirrorproof_sidecar.compare.formats import Content, Format, Schemas, UnreadableError, format_of, read
 from mirrorproof_sidecar.compare.found import Found, Where
 from mirrorproof_sidecar.compare.jsontree import BrokenJSONError, TooDeepError, parse
 from mirrorproof_sidecar.compare.jsonwalk import walk
@@ -40,6 +41,8 @@ class _Bodies:
     sides: tuple[Captured, Captured]
     where: Where
     found: Found
+    schemas: Schemas | None = None
+    call: str = ""
 
     @property
     def whole(self) -> bool:
@@ -68,9 +71,14 @@ class _Bodies:
         self.found.remark(self.where, text)
 
 
-def compare_bodies(primary: Captured, shadow: Captured, found: Found) -> None:
-    """Tell `found` where the two bodies differ."""
-    bodies = _Bodies((primary, shadow), found.at("body"), found)
+def compare_bodies(
+    primary: Captured, shadow: Captured, found: Found, schemas: Schemas | None = None, call: str = ""
+) -> None:
+    """Tell `found` where the two bodies differ.
+
+    `schemas` describes protobuf messages, and `call` is the path of the request that was answered.
+    """
+    bodies = _Bodies((primary, shadow), found.at("body"), found, schemas, call)
     if _identical(bodies):
         return
     decoded = _decoded(bodies)
@@ -132,6 +140,9 @@ def _by_content(bodies: _Bodies) -> None:
     sorts = {one.media.sort, other.media.sort}
     if bodies.whole and one.content == other.content:
         return
+    form = format_of(one.media)
+    if form is not None and form is format_of(other.media) and _by_format(bodies, form):
+        return
     texts = [] if Sort.BYTES in sorts else _texts(bodies)
     if len(texts) < 2:
         _by_digest(bodies)
@@ -141,6 +152,28 @@ def _by_content(bodies: _Bodies) -> None:
         _by_structure(bodies, texts)
     else:
         _by_lines(bodies, texts)
+
+
+def _by_format(bodies: _Bodies, form: Format) -> bool:
+    """Compare as trees; false where that cannot be done."""
+    if not (bodies.whole or form.by_items):
+        return False
+    trees: list[Any] = []
+    for side in bodies.sides:
+        content = Content(side.content, side.media, side.whole, bodies.schemas, bodies.call)
+        try:
+            trees.append(read(form, content))
+        except UnreadableError as error:
+            bodies.remark(f"not compared as {form.name}: {error} on the {side.side} side")
+            return False
+    primary, shadow = form.meet(*trees) if form.meet else trees
+    if bodies.whole:
+        walk(bodies.where, primary, shadow, bodies.found)
+        return True
+    both = min(len(primary), len(shadow))
+    walk(bodies.where, primary[:both], shadow[:both], bodies.found)
+    bodies.unknown_as_cut()
+    return True
 
 
 def _texts(bodies: _Bodies) -> list[str]:

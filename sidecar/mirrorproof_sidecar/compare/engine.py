@@ -42,14 +42,14 @@ def compare(
             found.unknown(found.at(part), f"{CONFLICT_WITH_PRIMARY}: v1 was first with the same change")
         return found.comparison()
     found.part(found.at("status"), lambda: compare_status(primary, shadow, found))
-    _compare_responses(primary, shadow, found)
+    _compare_responses(primary, shadow, found, context or Context())
     found.part(found.at("effects"), lambda: compare_effects(primary, shadow, found))
     for judge in judges(primary, shadow, rules, context or Context()):
         found.hide(judge)
     return found.comparison()
 
 
-def _compare_responses(primary: Exchange, shadow: Exchange, found: Found) -> None:
+def _compare_responses(primary: Exchange, shadow: Exchange, found: Found, context: Context) -> None:
     one, other = primary.response, shadow.response
     if one is None or other is None:
         sides = [name for name, side in (("primary", one), ("shadow", other)) if side is None]
@@ -58,7 +58,8 @@ def _compare_responses(primary: Exchange, shadow: Exchange, found: Found) -> Non
         return
     found.part(found.at("headers"), lambda: compare_headers(one, other, found))
     bodies = captured("primary", primary, one), captured("shadow", shadow, other)
-    found.part(found.at("body"), lambda: compare_bodies(*bodies, found))
+    call = primary.request.path
+    found.part(found.at("body"), lambda: compare_bodies(*bodies, found, context.schemas, call))
 
 
 def _media_type(exchange: Exchange) -> str:

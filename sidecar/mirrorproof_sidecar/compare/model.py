@@ -11,6 +11,8 @@ from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
+from mirrorproof_sidecar.compare.formats.schemas import Schemas
+
 __all__ = [
     "CONFLICT_WITH_PRIMARY",
     "MISSING",
@@ -116,12 +118,13 @@ class Context:
     """What the shell knows beside the two exchanges; nothing by default.
 
     The times are when each version answered, in seconds since 1970. `noise` holds what was learnt to differ
-    between v1 and its control, with the reason to show.
+    between v1 and its control, with the reason to show. `schemas` describes protobuf messages.
     """
 
     primary_time_unix_s: float | None = None
     shadow_time_unix_s: float | None = None
     noise: Mapping[NoiseKey, str] = field(default_factory=lambda: MappingProxyType({}))
+    schemas: Schemas | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from mirrorproof_sidecar.compare.content import (
 from mirrorproof_sidecar.compare.formats import Content, Format, Schemas, UnreadableError, format_of, read
 from mirrorproof_sidecar.compare.found import Found, Where
 from mirrorproof_sidecar.compare.jsontree import BrokenJSONError, TooDeepError, parse
-from mirrorproof_sidecar.compare.jsonwalk import walk
+from mirrorproof_sidecar.compare.jsonwalk import walk, walk_raw
 from mirrorproof_sidecar.compare.media import CharsetError, Sort, decode_text
 from mirrorproof_sidecar.compare.model import MISSING, Kind
 from mirrorproof_sidecar.compare.textdiff import changed_lines
@@ -217,12 +217,29 @@ def _by_structure(bodies: _Bodies, texts: list[str]) -> None:
     if marks[0] != marks[1]:
         # RFC 8259, 8.1: a sender must not add one, and many readers fail on it.
         bodies.differ(Kind.BODY, *({"byte_order_mark": mark} for mark in marks))
+    plain = [text.removeprefix(_BOM) for text in texts]
+    if not _lazily(bodies, plain):
+        _parsed(bodies, texts, plain)
+
+
+def _lazily(bodies: _Bodies, texts: list[str]) -> bool:
+    """Compare by raw values, which is fast; false, with nothing told, where it takes a whole parse."""
+    try:
+        return walk_raw(bodies.where, texts[0].encode(), texts[1].encode(), bodies.found)
+    except UnicodeEncodeError:  # half a surrogate pair, from a character set that has them
+        return False
+    except TooDeepError as error:
+        bodies.unknown(str(error))
+        return True
+
+
+def _parsed(bodies: _Bodies, texts: list[str], plain: list[str]) -> None:
     trees: list[Any] = []
     deep: list[str] = []
     broken: list[str] = []
-    for side, text in zip(bodies.sides, texts, strict=True):
+    for side, text in zip(bodies.sides, plain, strict=True):
         try:
-            trees.append(parse(text.removeprefix(_BOM)) if text else MISSING)
+            trees.append(parse(text) if text else MISSING)
         except TooDeepError as error:
             deep.append(f"{error} on the {side.side} side")
         except BrokenJSONError as error:

@@ -160,6 +160,11 @@ class OrderRule(PlacedRule, frozen=True, forbid_unknown_fields=True, omit_defaul
         if self.key is not None and self.way not in (None, Order.LIST):
             raise SettingsError(f'the order of {self.path!r}: `key` goes alone or with `as = "list"`')
 
+    @property
+    def order_is_free(self) -> bool:
+        """Whether the same items in another order are no difference."""
+        return self.way is not Order.LIST
+
 
 @lru_cache(maxsize=2048)
 def rule_id(rule: PlacedRule) -> str:

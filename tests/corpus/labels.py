@@ -151,7 +151,7 @@ def _shows(value: Any, text: str | None) -> bool:
         return True
     if isinstance(value, dict | list | tuple):
         return any(_shows(each, text) for each in (value.values() if isinstance(value, dict) else value))
-    shown = str(value)
+    shown = str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
     if shown == text or _plain(shown) == _plain(text):
         return True
     return isinstance(value, str) and _plain(text) in _plain(shown)

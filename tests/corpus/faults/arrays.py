@@ -6,7 +6,7 @@ from random import Random
 
 from ..answers import Answer
 from ..labels import Truth
-from ..marks import Leaf, leaves, plain
+from ..marks import Leaf, Marked, leaves, plain
 from .touching import place_of, put, truth
 
 __all__ = ["emptied", "item_gone", "item_twice", "items_swapped"]
@@ -58,7 +58,9 @@ def items_swapped(answer: Answer, random: Random) -> list[Truth] | None:
     leaf.value[at], leaf.value[at + 1] = leaf.value[at + 1], leaf.value[at]
     array = place_of(answer, leaf.path)
     if any(isinstance(each, dict | list) for each in leaf.value):
-        return [Truth("two items in another order", (("order", array),), hard=True)]
+        volatile = any(isinstance(inside.value, Marked) for inside in leaves(leaf.value))
+        moved = (("missing", f"{array}/*"), ("extra", f"{array}/*")) if volatile else ()
+        return [Truth("two items in another order", (("order", array), *moved), hard=True)]
     items = tuple(("changed_value", f"{array}/{place}") for place in (at, at + 1))
     return [Truth("two items in another order", (("order", array), *items), hard=True)]
 

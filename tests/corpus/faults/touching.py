@@ -12,13 +12,14 @@ from typing import Any
 
 from ..answers import FORMATS, Answer
 from ..labels import Truth, pointer
-from ..marks import Bag, Leaf, leaves, plain
+from ..marks import Bag, Leaf, Marked, leaves
 
 __all__ = [
     "ENUM",
     "ENUM_KEY",
     "ID_KEY",
     "MONEY",
+    "OTHERWISE",
     "URL",
     "Fault",
     "changed",
@@ -41,6 +42,14 @@ ENUM_KEY = re.compile(
 )
 ID_KEY = re.compile(r"(^|[_a-z-])id$|^id$|Id$|ID$")
 URL = re.compile(r"https?://")
+OTHERWISE = {
+    "text": "changed_value",
+    "xml": "changed_type",
+    "multipart": "changed_type",
+    "form": "changed_type",
+}
+"""How else a format may tell that something is missing or extra: a line of a text as a changed stretch,
+one of two elements of a name as an element that is no list any more."""
 
 
 def get(tree: Any, path: tuple[str | int, ...]) -> Any:
@@ -69,12 +78,12 @@ def place_of(answer: Answer, path: tuple[str | int, ...]) -> str:
 
 
 def text(value: Any) -> str | None:
-    """Text by which a value is known where it is shown."""
-    value = plain(value)
+    """Text by which a value is known where it is shown; `None` where it is another one on the other side."""
+    if isinstance(value, Marked | Bag):
+        return None
     if isinstance(value, dict | list):
-        found = [
-            str(leaf.value) for leaf in leaves(value) if not isinstance(leaf.value, dict | list | bool | None)
-        ]
+        inside = (leaf.value for leaf in leaves(value))
+        found = [str(each) for each in inside if isinstance(each, str | int | float)]
         return max(found, key=len) if found else None
     return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
 
@@ -97,6 +106,8 @@ def truth(
         return Truth(what, (("body", "/body"),), hard=hard)
     if kind == "changed_type" and not form.typed:
         kind = "changed_value"
+    if kind in ("missing", "extra") and answer.format in OTHERWISE:
+        also = (*also, (OTHERWISE[answer.format], where))
     return Truth(
         what,
         ((kind, where), *also),

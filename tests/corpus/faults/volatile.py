@@ -9,7 +9,7 @@ from typing import Any
 from ..answers import Answer
 from ..labels import Truth, Why
 from ..marks import Leaf, Marked, leaves
-from .touching import ID_KEY, URL, changed, pick, place_of
+from .touching import ID_KEY, URL, changed, key, pick, place_of
 
 __all__ = [
     "fresh_time_shifted",
@@ -166,7 +166,13 @@ def swapped_ids(answer: Answer, random: Random) -> list[Truth] | None:
 
 def wrong_host(answer: Answer, random: Random) -> list[Truth] | None:
     """A link to another host or by another scheme."""
-    leaf = pick(answer, random, lambda leaf: isinstance(leaf.value, str) and bool(URL.match(leaf.value)))
+    leaf = pick(
+        answer,
+        random,
+        lambda leaf: (
+            isinstance(leaf.value, str) and bool(URL.match(leaf.value)) and "@xmlns" not in key(leaf)
+        ),
+    )
     if leaf is None:
         return None
     if random.random() < 0.4:

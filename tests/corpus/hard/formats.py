@@ -157,7 +157,7 @@ _add(
     "an attribute missing in XML",
     *_x,
     _invoice,
-    _edit(' currency="EUR"', "", "a currency", "missing", shows=("EUR", None)),
+    _edit(' currency="EUR"', "", "a currency", "missing", "changed_type", shows=("EUR", None)),
 )
 _add(
     "a day off in XML",

@@ -17,6 +17,7 @@ from typing import Any
 from ..answers import FORMATS, Act, Answer
 from ..building import exchange_of, noise_of
 from ..environment import Env, Style
+from ..faults.touching import OTHERWISE
 from ..labels import Pair, Part, Truth, pointer
 from ..marks import Bag, Marked
 from ..world import World
@@ -176,6 +177,8 @@ def _truth(
     if FORMATS[answer_format].pointers:
         return Truth(what, ((kind, f"/body/{path}"), *also), hard=True)
     one, other = (None if each is None else str(each) for each in shows)
+    if kind in ("missing", "extra") and answer_format in OTHERWISE:
+        also = (*also, (OTHERWISE[answer_format], "/body/**"))
     return Truth(what, ((kind, "/body/**"), *also), one, other, hard=True)
 
 

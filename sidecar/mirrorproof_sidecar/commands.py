@@ -38,6 +38,7 @@ def _setting(name: str, **more: Any) -> Callable[[C], C]:
 @_setting("listen", metavar="HOST:PORT")
 @_setting("store", metavar="URL")
 @_setting("rules", metavar="FILE")
+@_setting("descriptors", metavar="FILE")
 @_setting("thresholds", metavar="FILE")
 @_setting("retention_s", type=float)
 @_setting("expire_after_s", type=float)

@@ -41,6 +41,10 @@ class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     thresholds: Annotated[
         str | None, Meta(description="TOML file of what a verdict is measured by (docs/verdict.md).")
     ] = None
+    descriptors: Annotated[
+        str | None, Meta(description="Descriptor set (protoc --include_imports --descriptor_set_out=FILE) by "
+                                     "which protobuf and gRPC bodies are compared field by field.")
+    ] = None  # fmt: skip
     retention_s: Annotated[
         float, Meta(gt=0, description="Seconds after which exchanges and what was found in them are deleted.")
     ] = 7 * 86_400.0

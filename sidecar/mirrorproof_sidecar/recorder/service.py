@@ -20,7 +20,7 @@ from mirrorproof_sidecar.judge import Thresholds
 from mirrorproof_sidecar.recorder.metrics import Metrics
 from mirrorproof_sidecar.recorder.settler import BATCH_KEYS, Settler
 from mirrorproof_sidecar.recorder.verdicts import Verdicts, verdict
-from mirrorproof_sidecar.rules_file import read_rules
+from mirrorproof_sidecar.rules_file import read_rules, read_schemas
 from mirrorproof_sidecar.settings import RecorderSettings
 from mirrorproof_sidecar.store import Store
 from mirrorproof_sidecar.store.ingest import Ingested, ingest
@@ -73,9 +73,11 @@ class Recorder:
     async def start(self) -> None:
         """Open the store and start working. Raises `SettingsError`, or what the database raises."""
         rules = read_rules(self.settings.rules) if self.settings.rules else None
+        schemas = read_schemas(self.settings.descriptors) if self.settings.descriptors else None
         self._thresholds = read_thresholds(self.settings.thresholds)
         self._store = store = await self._in_thread(Store, self.settings.store)
-        self._settler = Settler(store, self.settings, (self.telemetry.observe, self.metrics.observe))
+        observers = (self.telemetry.observe, self.metrics.observe)
+        self._settler = Settler(store, self.settings, observers, schemas)
         if rules is not None:
             await self.write(put_rules, rules, now_s=self.clock())
         self._backlog = await self.read(backlog)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from mirrorproof.exchange import Exchange
-from mirrorproof_sidecar.compare import Comparison, Rules, compare
+from mirrorproof_sidecar.compare import Comparison, Context, Rules, compare
+from mirrorproof_sidecar.compare.formats import Schemas
 from mirrorproof_sidecar.finding import Finding
 from mirrorproof_sidecar.pairing import Effects, effects, settle
 from mirrorproof_sidecar.settings import RecorderSettings
@@ -47,10 +48,17 @@ Observer = Callable[[str, Finding], None]
 class Settler:
     """Settles what is in `store`; `observers` hear of each finding once it is written down."""
 
-    def __init__(self, store: Store, settings: RecorderSettings, observers: Sequence[Observer] = ()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: RecorderSettings,
+        observers: Sequence[Observer] = (),
+        schemas: Schemas | None = None,
+    ) -> None:
         self._store = store
         self._settings = settings
         self._observers = observers
+        self._context = Context(schemas=schemas)
 
     def round(self, now_s: float, *, everything: bool = False) -> int:
         """Settle up to `BATCH_KEYS` requests that are due, or have news if `everything`. How many it took."""
@@ -69,7 +77,7 @@ class Settler:
         rules = self._store.read(current_rules)
         outcomes = []
         for state, plan, due_s in planned:
-            findings = _findings(state, plan, exchanges, rules)
+            findings = _findings(state, plan, exchanges, rules, self._context)
             if findings is not None:
                 aside = state.count > self._settings.max_per_key
                 outcomes.append(Outcome(state.claim, plan, due_s, findings, aside))
@@ -95,7 +103,7 @@ class Settler:
 
 
 def _findings(
-    state: KeyState, plan: Effects, exchanges: dict[str, Exchange], rules: Rules
+    state: KeyState, plan: Effects, exchanges: dict[str, Exchange], rules: Rules, context: Context
 ) -> tuple[Finding, ...] | None:
     """The comparisons that the plan asks for; `None` if an exchange was deleted meanwhile."""
     received_s = {seen.uid: seen.received_s for seen in state.seen}
@@ -108,15 +116,15 @@ def _findings(
             Finding(
                 match, state.claim.key, state.endpoints[match.primary], state.endpoints[match.other],
                 min(received_s[match.primary], received_s[match.other]), primary, other,
-                _compare(primary, other, rules),
+                _compare(primary, other, rules, context),
             )
         )  # fmt: skip
     return tuple(findings)
 
 
-def _compare(primary: Exchange, other: Exchange, rules: Rules) -> Comparison:
+def _compare(primary: Exchange, other: Exchange, rules: Rules, context: Context) -> Comparison:
     try:
-        return compare(primary, other, rules)
+        return compare(primary, other, rules, context=context)
     except Exception as error:
         # `compare` promises not to raise; if it does, the pair is never called equal.
         _log.exception("a comparison failed")

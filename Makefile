@@ -39,10 +39,11 @@ check: $(STAMP) ## Lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## Measure the middleware beside its peers, and v1's wait for a mirrored request's locks
+bench: $(STAMP) ## Measure the middleware beside its peers, v1's wait for locks, and how often gates are wrong
 	$(BIN)/python -m benchmarks.middleware $(ARGS)
 	$(BIN)/python -m benchmarks.locks
 	$(BIN)/python -m benchmarks.locks_mariadb
+	$(BIN)/python -m benchmarks.verdict
 
 manifests: $(STAMP) ## Render envoyfilters/*.yaml anew
 	$(BIN)/python -m mirrorproof_istio envoyfilters/mirror-port.yaml

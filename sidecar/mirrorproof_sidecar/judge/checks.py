@@ -19,12 +19,20 @@ from typing import Final
 
 from mirrorproof_sidecar.judge.durations import Durations
 from mirrorproof_sidecar.judge.evidence import Evidence
-from mirrorproof_sidecar.judge.sequences import Interval, first_where, prior_near, rate_interval
+from mirrorproof_sidecar.judge.sequences import (
+    Interval,
+    difference_interval,
+    first_where,
+    mean_is_above,
+    prior_near,
+    rate_interval,
+)
 from mirrorproof_sidecar.judge.thresholds import Limits
 
 __all__ = ["Check", "Promise", "Verdict", "checks"]
 
 _MAX_PAIRS: Final = 1 << 30
+_NOISE_PRIOR: Final = prior_near(0.01)
 _EQUAL: Final = Durations.of([1_000_000])
 _QUANTILES: Final = (("latency_p50", 0.5, "max_p50_slowdown"), ("latency_p95", 0.95, "max_p95_slowdown"))
 
@@ -89,16 +97,14 @@ def _differences(evidence: Evidence, limits: Limits, promise: Promise) -> Check:
 
     def bounds(pairs: int) -> Interval:
         part = pairs / max(1, answered)
-        share = promise.wrong_fail / 2 if control else promise.wrong_fail
-        with_unknown = _scaled(answered + unknown, part)
-        low = rate_interval(_scaled(hits, part), with_unknown, low_alpha=share, prior=prior).low
-        if control:  # what differs between two copies of v1 is not v2's doing
-            noise = rate_interval(
-                _scaled(control_hits, part), _scaled(control, part), alpha=share, prior=prior
+        seen, whole = _scaled(hits, part), _scaled(answered + unknown, part)
+        if control:
+            low = _beyond_noise(
+                seen, whole, _scaled(control_hits, part), _scaled(control, part), promise.wrong_fail
             )
-            low = max(0.0, low - noise.high)
-        high = rate_interval(_scaled(hits, part), pairs, alpha=promise.wrong_pass, prior=prior).high
-        return Interval(low, high)
+        else:
+            low = rate_interval(seen, whole, low_alpha=promise.wrong_fail, prior=prior).low
+        return Interval(low, rate_interval(seen, pairs, alpha=promise.wrong_pass, prior=prior).high)
 
     seen = _share(hits, answered)
     words = f"{hits:,} of {answered:,} pairs truly differ"
@@ -129,25 +135,42 @@ def _effects(evidence: Evidence, limits: Limits, promise: Promise) -> Check:
 def _errors(evidence: Evidence, limits: Limits, promise: Promise) -> Check:
     limit = limits.number("max_error_increase")
     worse, better = evidence.shadow_failed_alone, evidence.primary_failed_alone
-    compared, unknown = evidence.compared, evidence.unknown
-    prior = prior_near(limit)
+    compared, unknown = evidence.compared, evidence.unknown  # in none of the unknown ones did either fail
+    fail, right = promise.wrong_fail, promise.wrong_pass
+
+    def scaled(pairs: int) -> tuple[int, int, int]:
+        part = pairs / max(1, compared)
+        return _scaled(worse, part), _scaled(better, part), pairs + _scaled(unknown, part)
 
     def bounds(pairs: int) -> Interval:
-        part = pairs / max(1, compared)
-        more, fewer, most = _scaled(worse, part), _scaled(better, part), pairs + _scaled(unknown, part)
-        # Unknown pairs are ones in which neither failed: they dilute both rates alike.
-        up = rate_interval(
-            more, most, alpha=promise.wrong_pass / 2, low_alpha=promise.wrong_fail / 2, prior=prior
+        return difference_interval(*scaled(pairs), low_alpha=fail, alpha=right)
+
+    def told(pairs: int) -> bool:
+        ups, downs, trials = scaled(pairs)
+        return mean_is_above(ups, downs, trials, limit, fail) or mean_is_above(
+            downs, ups, trials, -limit, right
         )
-        down = rate_interval(
-            fewer, most, alpha=promise.wrong_fail / 2, low_alpha=promise.wrong_pass / 2, prior=prior
-        )
-        return Interval(up.low - down.high, up.high - down.low)
 
     seen = (worse - better) / (compared + unknown) if compared else None
     primary, shadow = better + evidence.both_failed, worse + evidence.both_failed
     words = f"v2 failed in {shadow:,} of {compared:,} pairs, v1 in {primary:,}"
-    return _decided(evidence, "errors", words, limit, seen, compared, bounds)
+    return _decided(evidence, "errors", words, limit, seen, compared, bounds, told)
+
+
+def _beyond_noise(hits: int, trials: int, control_hits: int, control: int, alpha: float) -> float:
+    """The low end of how much more often v2 differs from v1 than v1 from its control.
+
+    By requests where both were seen; where they are not known apart, those without a control are taken to be
+    the differing ones, and no request to differ in both. And by both rates alone, which needs no common
+    requests.
+    """
+    both = min(trials, control)
+    ups, downs = min(both, max(0, hits - abs(trials - control))), min(both, control_hits)
+    in_both = max(0, ups + downs - both)  # at the least
+    paired = difference_interval(ups - in_both, downs - in_both, both, low_alpha=alpha / 2).low
+    rate = rate_interval(hits, trials, low_alpha=alpha / 4, prior=_NOISE_PRIOR).low
+    noise = rate_interval(control_hits, control, alpha=alpha / 4, prior=_NOISE_PRIOR).high
+    return max(0.0, paired, rate - noise)
 
 
 def _latency(name: str, q: float, key: str) -> Callable[[Evidence, Limits, Promise], Check]:
@@ -191,18 +214,20 @@ _LIMIT_OF: Final = {
 
 
 def _decided(  # noqa: PLR0917 - what a check consists of
-    evidence: Evidence, name: str, words: str, limit: float, seen: float | None, number: int, bounds: _Bounds
-) -> Check:
-    """The check by `number` pairs, with how many more of any it takes where it is undecided."""
+    evidence: Evidence, name: str, words: str, limit: float, seen: float | None, number: int,
+    bounds: _Bounds, told: Callable[[int], bool] | None = None,
+) -> Check:  # fmt: skip
+    """The check by `number` pairs, with how many more of any it takes where it is undecided. `told` says
+    soonest whether `bounds` do."""
     now = bounds(number) if number else Interval(0.0, math.inf)
     verdict = _verdict(now, limit)
     more = None
     if verdict is Verdict.UNDECIDED and (number or not evidence.answered):
 
-        def told(pairs: int) -> bool:
+        def decided(pairs: int) -> bool:
             return _verdict(bounds(pairs), limit) is not Verdict.UNDECIDED
 
-        enough = first_where(told, number + 1, _MAX_PAIRS, precision=0.02)
+        enough = first_where(told or decided, number + 1, _MAX_PAIRS, precision=0.02)
         if enough is not None:
             more = math.ceil((enough - number) * (evidence.pairs / number if number else 1.0))
     return Check(name, verdict, words, limit, seen, now.low, now.high, more)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirrorproof_sidecar.judge.durations import TOP_BITS, Durations, bucket_of
@@ -15,6 +15,7 @@ NS = st.integers(-5, 1 << 60)
 MANY = st.lists(st.integers(0, 1 << 40), min_size=1, max_size=200)
 
 
+@settings(deadline=None)
 @given(NS)
 def test_a_bucket_begins_at_or_below_what_falls_into_it_and_is_narrow(duration_ns: int) -> None:
     edge = bucket_of(duration_ns)
@@ -24,11 +25,13 @@ def test_a_bucket_begins_at_or_below_what_falls_into_it_and_is_narrow(duration_n
     assert bucket_of(edge) == edge
 
 
+@settings(deadline=None)
 @given(NS, NS)
 def test_a_longer_duration_is_in_no_lower_bucket(one: int, other: int) -> None:
     assert (bucket_of(one) <= bucket_of(other)) or one > other
 
 
+@settings(deadline=None)
 @given(MANY, st.sampled_from([0.5, 0.95]), st.sampled_from([0.3, 0.01]))
 def test_bounds_enclose_those_of_the_durations_themselves(many: list[int], q: float, alpha: float) -> None:
     bounds = Durations.of(many).quantile_bounds_ns(q, low_alpha=alpha, high_alpha=alpha)
@@ -39,6 +42,7 @@ def test_bounds_enclose_those_of_the_durations_themselves(many: list[int], q: fl
     assert bounds.high >= (in_order[high - 1] if high <= len(many) else math.inf)
 
 
+@settings(deadline=None)
 @given(MANY, MANY)
 def test_merging_is_counting_all(one: list[int], other: list[int]) -> None:
     merged = Durations.merged([Durations.of(one), Durations.of(other)])
@@ -47,6 +51,7 @@ def test_merging_is_counting_all(one: list[int], other: list[int]) -> None:
     assert merged.total == len(one) + len(other)
 
 
+@settings(deadline=None)
 @given(MANY, st.integers(1, 20))
 def test_more_of_the_same_never_widens_the_bounds(many: list[int], times: int) -> None:
     durations = Durations.of(many)

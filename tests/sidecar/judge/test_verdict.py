@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirrorproof_sidecar.judge import (
@@ -236,6 +236,7 @@ def any_evidence(draw: st.DrawFn) -> Evidence:
     )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(any_evidence(), max_size=3))
 def test_any_counts_get_a_verdict_with_reasons_and_json(endpoints: list[Evidence]) -> None:
     found = judged(*endpoints)
@@ -246,6 +247,7 @@ def test_any_counts_get_a_verdict_with_reasons_and_json(endpoints: list[Evidence
     assert found.verdict is not Verdict.PASS or found.together.evidence.compared
 
 
+@settings(deadline=None)
 @given(any_evidence())
 def test_one_more_difference_never_makes_it_better(one: Evidence) -> None:
     if one.differing == one.answered:
@@ -256,6 +258,7 @@ def test_one_more_difference_never_makes_it_better(one: Evidence) -> None:
     assert order.index(after.verdict) >= order.index(before.verdict)
 
 
+@settings(deadline=None)
 @given(st.lists(any_evidence(), max_size=4))
 def test_evidence_adds_up_in_any_grouping(parts: list[Evidence]) -> None:
     one_by_one = Evidence()

@@ -44,6 +44,6 @@ def _learnt(endpoint: str, context: Context) -> Judge:
         for number, (where, kind, _, _) in enumerate(entries):
             key: NoiseKey = (endpoint, path_pattern(str(where)), kind)
             if key in context.noise:
-                yield number, Cause.NOISE, key[1], context.noise[key]
+                yield number, Cause.NOISE, kind.value, context.noise[key]
 
     return judge

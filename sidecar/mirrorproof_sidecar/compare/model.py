@@ -109,7 +109,7 @@ class Ignored:
     reason: str
 
 
-NoiseKey = tuple[str, str, Kind]
+NoiseKey = tuple[str, str, str]
 """Endpoint (`Endpoint.id`), path pattern (`endpoints.path_pattern`) and kind of a difference."""
 
 

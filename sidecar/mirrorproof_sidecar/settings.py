@@ -57,8 +57,8 @@ class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
                                              "it is compared: time for v1's retries to arrive.")
     ] = 1.0  # fmt: skip
     repeat_within_s: Annotated[
-        float, Meta(ge=0, le=3600, description="Seconds within which v1's answers to the same read show what is "
-                                               "noise; 0 learns nothing from them.")
+        float, Meta(ge=0, le=3600, description="Seconds within which v1's answers to the same read show what "
+                                               "is noise; 0 learns nothing from them.")
     ] = 2.0  # fmt: skip
     match_sample: Annotated[
         float, Meta(ge=0, le=1, description="Share of matching comparisons that become spans; each one that "

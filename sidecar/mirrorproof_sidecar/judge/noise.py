@@ -92,9 +92,9 @@ def learn(tally: Tally) -> Learnt:
     """What the counts say."""
     noise: dict[Field, str] = {}
     excess: set[Field] = set()
-    for (key, source), seen in tally.differing.items():
-        if source is Source.SHADOW:
-            continue
+    # A control says more than a repeated read, so its words come last and stay.
+    own = [item for item in tally.differing.items() if item[0][1] is not Source.SHADOW]
+    for (key, source), seen in sorted(own, key=lambda item: (item[0][1] is Source.CONTROL, item[0])):
         if _exceeds(tally, key, source):
             excess.update(_spelt(key))
         elif seen >= MIN_SEEN:

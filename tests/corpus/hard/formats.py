@@ -150,7 +150,12 @@ _add(
     *_x,
     _invoice,
     _edit(
-        '<line sku="B" qty="1">Lamp &amp; shade</line>', "", "a line", "missing", shows=("Lamp & shade", None)
+        '<line sku="B" qty="1">Lamp &amp; shade</line>',
+        "",
+        "a line",
+        "missing",
+        "changed_type",
+        shows=("Lamp & shade", None),
     ),
 )
 _add(

@@ -39,7 +39,7 @@ def pairs(part: Part) -> tuple[Pair, ...]:
 
 
 @lru_cache
-def background(part: Part, each: int = 40) -> tuple[Pair, ...]:
+def background(part: Part, each: int = 24) -> tuple[Pair, ...]:
     """Traffic with no true difference, for whoever learns noise: so many pairs of each endpoint."""
     return tuple(
         build(endpoint, f"background-{_SEEDS[part]}-{number}", part, faults=0)

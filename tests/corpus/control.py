@@ -14,13 +14,12 @@ from collections.abc import Mapping
 from enum import StrEnum
 from functools import lru_cache
 
-from mirrorproof_sidecar.judge.noise import Learnt, Source, Tally, learn, with_own
-from mirrorproof_sidecar.recorder.noisebook import fields_of
-
 from mirrorproof.exchange import Exchange
 from mirrorproof_sidecar.compare import Comparison, Context, Rules, compare
 from mirrorproof_sidecar.compare.model import NoiseKey
 from mirrorproof_sidecar.endpoints import endpoint_of
+from mirrorproof_sidecar.judge.noise import Learnt, Source, Tally, learn, with_own
+from mirrorproof_sidecar.recorder.noisebook import fields_of
 
 from .generator import background, pairs
 from .labels import Pair, Part

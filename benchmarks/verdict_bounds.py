@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from mirrorproof_sidecar.judge.sequences import STAKES, Prior, quantile_ranks, rate_interval
+from mirrorproof_sidecar.judge.betting import STAKES
+from mirrorproof_sidecar.judge.sequences import Prior, quantile_ranks, rate_interval
 
 Array = Any
 

@@ -9,8 +9,9 @@ from mirrorproof_sidecar.judge.checks import Check, Verdict
 from mirrorproof_sidecar.judge.completeness import Gap
 from mirrorproof_sidecar.judge.durations import Durations
 from mirrorproof_sidecar.judge.evidence import EndpointEvidence, Evidence, Sources
+from mirrorproof_sidecar.judge.scope import Scope
 from mirrorproof_sidecar.judge.thresholds import Limits, Thresholds
-from mirrorproof_sidecar.judge.verdict import Judgement, Scope, judge
+from mirrorproof_sidecar.judge.verdict import Judgement, judge
 from mirrorproof_sidecar.judge.wire import to_wire
 
 __all__ = [

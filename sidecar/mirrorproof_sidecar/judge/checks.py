@@ -17,16 +17,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from mirrorproof_sidecar.judge.betting import difference_interval, mean_is_above
 from mirrorproof_sidecar.judge.durations import Durations
 from mirrorproof_sidecar.judge.evidence import Evidence
-from mirrorproof_sidecar.judge.sequences import (
-    Interval,
-    difference_interval,
-    first_where,
-    mean_is_above,
-    prior_near,
-    rate_interval,
-)
+from mirrorproof_sidecar.judge.sequences import Interval, first_where, prior_near, rate_interval
 from mirrorproof_sidecar.judge.thresholds import Limits
 
 __all__ = ["Check", "Promise", "Verdict", "checks"]

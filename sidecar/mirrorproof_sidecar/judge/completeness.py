@@ -12,7 +12,7 @@ from mirrorproof_sidecar.judge.evidence import Evidence, Sources
 from mirrorproof_sidecar.judge.sequences import rate_interval
 from mirrorproof_sidecar.judge.thresholds import Limits, Thresholds
 
-__all__ = ["Gap", "gaps", "gaps_of_sources"]
+__all__ = ["Gap", "gaps", "gaps_of_sources", "mirrored_at_least"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,8 @@ class Gap:
         return self.share > self.limit
 
 
-def gaps(evidence: Evidence, limits: Limits) -> Iterator[Gap]:
-    """Of one endpoint's traffic, or of all."""
-    expected = _mirrored_at_least(evidence.primary_calls, limits.number("mirrored_share"))
+def gaps(evidence: Evidence, limits: Limits, expected: float) -> Iterator[Gap]:
+    """Of one endpoint's traffic, or of all. Of v1's requests, `expected` should have a partner."""
     rows = (
         ("unpaired_primary", "of v1's requests have no partner from v2", "max_unpaired",
          max(0, expected - evidence.primary_paired), expected),
@@ -75,7 +74,7 @@ def gaps_of_sources(sources: Sources, thresholds: Thresholds) -> Iterator[Gap]:
               sources.observer_errors, sources.captured, thresholds.max_observer_errors)  # fmt: skip
 
 
-def _mirrored_at_least(calls: int, share: float) -> float:
+def mirrored_at_least(calls: int, share: float) -> float:
     """How many of `calls` were mirrored at the least, if each was with the chance `share`."""
     if share >= 1:
         return calls

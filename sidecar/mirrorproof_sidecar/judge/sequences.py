@@ -16,10 +16,6 @@ What follows, and is relied on here:
   of at most p can be coupled to one with exactly p that has no fewer successes; hence the low end passes p no
   more often. So each *end* holds for rates that vary: the low end speaks of the highest rate there was, the
   high end of the lowest. Each end alone has its `alpha`.
-- For the mean of values that are 1, 0 or -1, such as how much more often v2 fails than v1, somebody who bets
-  against a mean of at most m, a fixed part of what they have each time, cannot expect to win where that is
-  the truth. Their capital after so many of each is a product of powers; the mean of several such players'
-  takes the martingale's place.
 - A quantile is a rate turned around: of values, at least q are <= the q-quantile and at most q are < it. The
   counts that rule q out are therefore ranks between which the quantile lies, whatever the distribution.
 
@@ -30,8 +26,6 @@ What follows, and is relied on here:
     confidence sequences. Annals of Statistics 49(2), 1055-1080.
     Howard, S. R., Ramdas, A. (2022). Sequential estimation of quantiles with applications to A/B testing and
     best-arm identification. Bernoulli 28(3), 1704-1728.
-    Waudby-Smith, I., Ramdas, A. (2024). Estimating means of bounded random variables by betting. Journal of
-    the Royal Statistical Society B 86(1), 1-27; `difference_interval`.
 """
 
 from __future__ import annotations
@@ -43,13 +37,10 @@ from functools import lru_cache
 from typing import Final
 
 __all__ = [
-    "STAKES",
     "Interval",
     "Prior",
-    "difference_interval",
     "evidence_against_even",
     "first_where",
-    "mean_is_above",
     "prior_near",
     "quantile_ranks",
     "rate_interval",
@@ -64,11 +55,6 @@ _MAX_TRIALS: Final = 1 << 40
 _JEFFREYS: Final = (0.5, 0.5)
 _QUANTILE_WEIGHT: Final = 30.0
 """How many trials the mixture for a quantile is worth: it makes ranks tightest at some hundred values."""
-
-
-STAKES: Final = (0.95, 0.8, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015)
-"""What the players bet of what they have: much finds rare one-sided changes soon, little those within
-noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,58 +118,6 @@ def _end(successes: int, failures: int, outside: float, least: float) -> float:
         else:
             inside = middle
     return outside
-
-
-def difference_interval(
-    ups: int, downs: int, trials: int, *, alpha: float = 0.05, low_alpha: float | None = None
-) -> Interval:
-    """Between which the mean of values lies of which `ups` were 1, `downs` -1 and the rest 0, at every
-    number.
-
-    Each end holds for means that vary, given the past, and has its promise as in `rate_interval`. Raises
-    `ValueError` on impossible counts.
-    """
-    if min(ups, downs) < 0 or ups + downs > trials:
-        raise ValueError(f"{ups} ups and {downs} downs in {trials} trials")
-    low = _mean_above(ups, downs, trials, alpha if low_alpha is None else low_alpha)
-    return Interval(low, -_mean_above(downs, ups, trials, alpha))
-
-
-def mean_is_above(ups: int, downs: int, trials: int, mean: float, alpha: float) -> bool:
-    """Whether the low end of `difference_interval` is above `mean`, at a fraction of its cost."""
-    return _log_capital(ups, downs, trials, mean) >= -math.log(alpha)
-
-
-@lru_cache(maxsize=8192)
-def _mean_above(ups: int, downs: int, trials: int, alpha: float) -> float:
-    """The largest mean that is ruled out from below, -1 if none is."""
-    limit = -math.log(alpha)
-    outside, inside = -1.0 + 1e-9, (ups - downs) / trials if trials else 0.0
-    if _log_capital(ups, downs, trials, outside) < limit:
-        return -1.0
-    for _ in range(_HALVINGS):
-        middle = (outside + inside) / 2
-        if _log_capital(ups, downs, trials, middle) >= limit:
-            outside = middle
-        else:
-            inside = middle
-    return outside
-
-
-def _log_capital(ups: int, downs: int, trials: int, mean: float) -> float:
-    """Of the players together, each of whom began with their part of 1 and bet on more than `mean`.
-
-    A stake is the part of the largest bet that a -1 does not ruin; so it falls as `mean` rises.
-    """
-    even = trials - ups - downs
-    won = [
-        ups * math.log1p(stake * (1 - mean) / (1 + mean))
-        + downs * math.log1p(-stake)
-        + even * math.log1p(-stake * mean / (1 + mean))
-        for stake in STAKES
-    ]
-    best = max(won)
-    return best + math.log(sum(math.exp(one - best) for one in won) / len(won))
 
 
 def quantile_ranks(trials: int, q: float, *, alpha: float = 0.05) -> tuple[int, int]:

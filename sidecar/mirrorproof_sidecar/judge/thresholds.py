@@ -46,7 +46,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = UNSET  # fmt: skip
     mirrored_share: Annotated[
         Annotated[float, Meta(gt=0, le=1)] | UnsetType,
-        Meta(description="Which part of v1's requests is mirrored, as the VirtualService says."),
+        Meta(
+            description="Which part of v1's requests is mirrored, as the VirtualService says; not in [all]."
+        ),
     ] = UNSET
     max_unpaired: Annotated[
         _Rate, Meta(description="Share of either side's requests that may be without a partner, beside those "
@@ -81,9 +83,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class EndpointLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Limits of the endpoints that `match` fits: `GET /orders/{id}`; `*` stands for any characters."""
+    """Limits of the endpoints that `match` fits, such as `GET /orders/{id}`, and `service` where it is given.
+
+    In both `*` stands for any characters.
+    """
 
     match: Annotated[str, Meta(min_length=1, max_length=500)]
+    service: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
 
 
 _EACH: Final = Limits(
@@ -129,6 +135,8 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = ()
 
     def __post_init__(self) -> None:
+        if self.all.mirrored_share is not UNSET:
+            raise ValueError("`mirrored_share` in [all] has no meaning: set it in [each] or an [[endpoint]]")
         for limits in (self.all, self.each, *self.endpoint):
             for name in Limits.__struct_fields__:
                 if isinstance(value := getattr(limits, name), float) and math.isnan(value):
@@ -152,15 +160,14 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """What holds for all endpoints together, nothing left out."""
         return self.all.over(_ALL)
 
-    def of(self, endpoint: str) -> Limits:
-        """What holds for `endpoint` (`GET /orders/{id}`), nothing left out."""
+    def of(self, endpoint: str, service: str = "") -> Limits:
+        """What holds for `endpoint` (`GET /orders/{id}`) of `service`, nothing left out."""
         each = self.each.over(_EACH)
         for limits in self.endpoint:
-            if _fits(limits.match, endpoint):
+            if _fits(limits.match, endpoint) and _fits(limits.service or "*", service):
                 return limits.over(each)
         return each
 
 
-def _fits(pattern: str, endpoint: str) -> bool:
-    literal = pattern.replace("[", "[[]").replace("?", "[?]")
-    return fnmatchcase(endpoint, literal)
+def _fits(pattern: str, name: str) -> bool:
+    return fnmatchcase(name, pattern.replace("[", "[[]").replace("?", "[?]"))

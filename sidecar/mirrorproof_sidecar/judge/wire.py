@@ -8,7 +8,8 @@ from typing import Any, Final
 from mirrorproof_sidecar.judge.checks import Check
 from mirrorproof_sidecar.judge.completeness import Gap
 from mirrorproof_sidecar.judge.evidence import Evidence
-from mirrorproof_sidecar.judge.verdict import Judgement, Scope
+from mirrorproof_sidecar.judge.scope import Scope
+from mirrorproof_sidecar.judge.verdict import Judgement
 
 __all__ = ["to_wire"]
 

@@ -9,11 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mirrorproof_sidecar.judge.betting import difference_interval, mean_is_above
 from mirrorproof_sidecar.judge.sequences import (
-    difference_interval,
     evidence_against_even,
     first_where,
-    mean_is_above,
     prior_near,
     quantile_ranks,
     rate_interval,

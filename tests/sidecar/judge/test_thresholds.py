@@ -61,6 +61,7 @@ def test_signs_in_routes_stand_for_themselves() -> None:
         ("[all]\nmax_unpaired = nan", "max_unpaired"),
         ("[each]\nmirrored_share = 0", "mirrored_share"),
         ("[[endpoint]]\nmax_unpaired = 1", "match"),
+        ("[all]\nmirrored_share = 0.5", "mirrored_share"),
     ],
 )
 def test_a_mistake_is_named(text: str, names: str) -> None:

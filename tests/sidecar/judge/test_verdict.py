@@ -55,7 +55,7 @@ def test_enough_whole_evidence_without_a_flaw_is_a_pass() -> None:
     found = judged(evidence(6000))
 
     assert found.verdict is Verdict.PASS
-    assert "every check holds for 6,000 compared pairs of 1 endpoint" in said(found)
+    assert "every check holds for 6,000 compared pairs together, and alone for 1 endpoint" in said(found)
     assert found.more is None
 
 
@@ -154,8 +154,8 @@ def test_a_mirrored_tenth_is_complete_if_it_is_said_to_be_a_tenth() -> None:
     tenth = evidence(6000, primary_calls=60_000)
 
     assert judged(tenth).verdict is Verdict.UNDECIDED
-    share = Limits(mirrored_share=0.1)
-    assert judged(tenth, all=share, each=share).verdict is Verdict.PASS
+    assert judged(tenth, each=Limits(mirrored_share=0.1)).verdict is Verdict.PASS
+    assert judged(tenth, each=Limits(mirrored_share=0.2)).verdict is Verdict.UNDECIDED
 
 
 def test_what_v1_and_its_control_differ_in_does_not_fail_and_does_not_pass() -> None:
@@ -185,6 +185,22 @@ def test_an_endpoint_that_v2_never_answers_is_not_overlooked() -> None:
     found = judged(evidence(6000), silent)
     assert found.verdict is Verdict.UNDECIDED
     assert "GET /1: 3,000 of 3,000 (100.00 %) of v1's requests have no partner" in said(found)
+
+
+def test_where_there_are_several_services_an_endpoint_is_named_with_its_own() -> None:
+    bad = evidence(3000, differing=300)
+    named = [
+        EndpointEvidence("a", "shop", "GET", "/", evidence(3000)),
+        EndpointEvidence("b", "feed", "GET", "/", bad),
+    ]
+    lax = Thresholds.from_dict({
+        "all": {"max_difference_rate": 1.0}, "each": {"max_difference_rate": 1.0},
+        "endpoint": [{"match": "GET /", "service": "f*", "max_difference_rate": 0.01}],
+    })  # fmt: skip
+
+    found = judge(named, SOURCES, lax)
+
+    assert said(found).startswith("GET / of feed: 300 of 3,000 pairs truly differ")
 
 
 def test_a_limit_that_is_switched_off_is_not_checked() -> None:

@@ -81,6 +81,8 @@ def text(value: Any) -> str | None:
     """Text by which a value is known where it is shown; `None` where it is another one on the other side."""
     if isinstance(value, Marked | Bag):
         return None
+    if isinstance(value, dict) and "content" in value:
+        return text(value["content"])  # a part of a multipart body
     if isinstance(value, dict | list):
         inside = (leaf.value for leaf in leaves(value))
         found = [str(each) for each in inside if isinstance(each, str | int | float)]

@@ -296,3 +296,27 @@ _add(
         "sql.update/balances",
     ),
 )
+
+
+def _two_mails(world: World, env: Env) -> Made:
+    mail = {"recipients": 1, "subject": "A reminder"}
+    return Answer(
+        {"reminded": 2, "at": env.now()},
+        effects=[Act("mail.send", "example.org", dict(mail)), Act("mail.send", "example.org", dict(mail))],
+    )
+
+
+_add(
+    "the second of two equal mails has another subject",
+    "webhook",
+    "POST /reminders",
+    _two_mails,
+    write(1, "subject", "A last reminder", "another subject", "mail.send/example.org"),
+)
+_add(
+    "the first of two equal mails has another subject",
+    "webhook",
+    "POST /reminders",
+    _two_mails,
+    write(0, "subject", "A last reminder", "another subject", "mail.send/example.org"),
+)

@@ -132,7 +132,13 @@ _add(
     "positions in another order",
     *_i,
     _invoice,
-    reorder("positions", lambda rows: [rows[1], rows[0], rows[2]], "two positions swapped"),
+    reorder(
+        "positions",
+        lambda rows: [rows[1], rows[0], rows[2]],
+        "two positions swapped",
+        ("missing", "/body/positions/*"),
+        ("extra", "/body/positions/*"),
+    ),
 )
 _add("a tax amount off by a cent", *_i, _invoice, put("positions/1/taxes/0/amount", 381, "a cent more"))
 _add("the customer before this one", *_i, _invoice, put("customer/id", 4_409, "an existing id off by one"))

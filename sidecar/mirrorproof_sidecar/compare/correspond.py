@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mirrorproof_sidecar.compare.claims import Claim
-from mirrorproof_sidecar.compare.entities import BY_PRODUCTS, singular
+from mirrorproof_sidecar.compare.entities import BY_PRODUCTS, STORED, singular
 
 __all__ = ["Renamings", "granted"]
 
@@ -36,6 +36,8 @@ _QUANTITIES: Final = frozenset(
     ("quantity", "qty", "amount", "price", "total", "count", "sum", "size", "length", "stock", "weight",
      "score", "balance", "points", "rating", "left", "available", "ttl")
 )  # fmt: skip
+MIN_PLACES: Final = 3
+"""In so many places an id has to be renamed alike where nothing else tells that it was made."""
 _STRONG = re.compile(r"\d{3,}|(?=\D*\d)[\w-]{6,}|[\w-]{16,}", re.ASCII)
 """Ids so long that they are recognised wherever they stand."""
 
@@ -77,16 +79,25 @@ class Renamings:
 
 
 def granted(
-    claims: Iterable[Claim], *, inserted: frozenset[str], unchanged: Iterable[tuple[str, str]]
+    claims: Iterable[Claim],
+    *,
+    inserted: frozenset[str],
+    unchanged: Iterable[tuple[str, str]],
+    places: Mapping[tuple[str, str], int],
 ) -> Renamings:
     """The renamings that hold.
 
     `inserted`: things that effects inserted on both sides. `unchanged`: (thing, id) that stand at the same
-    places of both answers.
+    places of both answers. `places`: in how many places v1's value became v2's, whatever they are called.
     """
     known = list(claims)
     things = {claim.thing for claim in known if claim.own or claim.thing in BY_PRODUCTS}
     things |= {claim.thing for claim in known if _was_inserted(claim.thing, inserted)}
+    things |= {
+        claim.thing
+        for claim in known
+        if claim.thing not in STORED and places[claim.one, claim.other] >= MIN_PLACES
+    }
     kept = set(unchanged)
     found: dict[tuple[str, str], str] = {}
     for thing in things:

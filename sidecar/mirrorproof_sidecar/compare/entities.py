@@ -12,7 +12,7 @@ from typing import Final
 
 from mirrorproof_sidecar.compare.shapes.names import words_of
 
-__all__ = ["BY_PRODUCTS", "Role", "is_id", "resource_of", "role_of", "singular"]
+__all__ = ["BULK", "BY_PRODUCTS", "STORED", "Role", "is_id", "resource_of", "role_of", "singular"]
 
 
 def _words(text: str) -> frozenset[str]:
@@ -37,12 +37,24 @@ _VERBS: Final = _words(
 BY_PRODUCTS: Final = _words(
     "payment invoice shipment transaction receipt job task confirmation booking reservation charge "
     "refund line item entry event message notification log audit session attempt delivery ticket "
-    "tracking row batch upload request operation"
+    "tracking row batch upload request operation voucher"
 )
 """What a request makes along with what it was sent for. A customer or a product is none: it was there
 before."""
 
 
+_NUMBERED: Final = _words(
+    "job payment invoice ticket transaction booking reservation shipment refund charge voucher confirmation"
+)
+"""By-products whose own name may hold a number that is their id."""
+BULK: Final = _words("bulk import batch")
+"""Resources that make every item of a list."""
+STORED: Final = _words(
+    "customer user account product category store seller shop tenant merchant owner author country currency "
+    "warehouse parent company organization org team host member person contact employee supplier brand "
+    "sku variant plan coupon project repo repository branch city region zone page group role tag address"
+)
+"""Things that a request refers to: they were there before."""
 _ENDINGS: Final = (("ies", "y"), ("sses", "ss"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"), ("ss", "ss"))
 
 
@@ -69,28 +81,33 @@ def role_of(path: Sequence[str], resource: str, drawn: bool = False) -> Role | N
 
     `drawn`: the value is drawn by chance, so that a thing's own name (`charge`) may hold its id.
     """
-    named = [segment for segment in path if not segment.isdecimal()]
+    named = [segment for segment in path if not segment.isdecimal() and segment != "#"]
     words = words_of(named[-1]) if named else ()
     if not words:
         return None
-    listed = any(segment.isdecimal() for segment in path)
+    listed = any(segment.isdecimal() for segment in path) and resource not in BULK
     if not is_id(named[-1]):
         thing = singular(words[-1])
         itself = len(words) == 1 and thing == resource
-        if itself or (drawn and thing in BY_PRODUCTS):
-            return Role(thing, own=itself and not listed)
+        if itself or (thing in BY_PRODUCTS if drawn else thing in _NUMBERED):
+            return Role(thing, own=bool(resource) and (itself or len(path) == 1) and not listed)
         return None
     before = _thing_of(words[1:] if words[0] == "id" else words[:-1])
     if before:
-        return Role(before, own=before == resource and not listed)
+        return Role(before, own=bool(resource) and before == resource and not listed)
     for above in reversed(named[:-1]):
         above_words = words_of(above)
         thing = _thing_of(above_words)
         if not thing or (len(above_words) == 1 and above_words[0] in _ENVELOPES):
             continue
+        bulk = resource in BULK and thing not in STORED
         verb = above_words[0] in _VERBS and len(above_words) > 1
-        return Role(thing, own=(verb or thing == resource) and not listed, made=verb and not listed)
-    return Role(resource, own=not listed)
+        return Role(
+            thing,
+            own=(verb or bulk or (bool(resource) and thing == resource)) and not listed,
+            made=verb and not listed,
+        )
+    return Role(resource, own=bool(resource) and not listed)
 
 
 def _thing_of(words: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from mirrorproof.exchange import Effect, Exchange
 from mirrorproof_sidecar.compare.claims import id_text
-from mirrorproof_sidecar.compare.entities import resource_of, role_of, singular
+from mirrorproof_sidecar.compare.entities import BULK, resource_of, role_of, singular
 from mirrorproof_sidecar.compare.shapes.names import words_of
 
 __all__ = ["Made", "asked_of", "ids_in", "is_insert", "what_was_made"]
@@ -23,8 +23,8 @@ _MAX_NODES: Final = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """`resource`: what the route is about. `inserted`: things that effects inserted on both sides. `surely`:
-    the answers or the effects say that something was made; else only the way of asking does."""
+    """`resource`: what was made, as far as the route tells it. `inserted`: things that effects inserted.
+    `surely`: the answers or the effects say that something was made; else only the way of asking does."""
 
     resource: str
     inserted: frozenset[str]
@@ -40,7 +40,8 @@ def what_was_made(primary: Exchange, shadow: Exchange) -> Made | None:
     route = request.route or request.path
     collection = _collection(route) if request.method.upper() == "POST" else ""
     resource = collection or resource_of(route)
-    inserted = _inserted(primary) & _inserted(shadow)
+    # What only one of them inserted was made as well; that the other one did not is told on its own.
+    inserted = _inserted(primary) | _inserted(shadow)
     if one.status >= 300 and not inserted and not 300 < one.status < 304:
         return None
     located = all(_has(side.headers, "location") for side in (one, other))
@@ -49,7 +50,7 @@ def what_was_made(primary: Exchange, shadow: Exchange) -> Made | None:
         return Made("", inserted, True) if inserted else None
     created = 201 in (one.status, other.status)
     surely = bool(inserted) or created or (located and one.status < 300)
-    return Made(resource, inserted, surely) if surely or collection or resource == "graphql" else None
+    return Made(resource if surely or collection else "", inserted, surely)
 
 
 def _collection(route: str) -> str:
@@ -57,7 +58,7 @@ def _collection(route: str) -> str:
     none."""
     for segment in reversed(route.split("/")):
         words = words_of(segment)
-        if words and singular(words[-1]) != words[-1]:
+        if words and (words[-1] in BULK or singular(words[-1]) != words[-1]):
             return singular(words[-1])
     return ""
 

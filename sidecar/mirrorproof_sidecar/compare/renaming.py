@@ -5,19 +5,21 @@ Knows the differences of one pair and its exchanges. Must not know which claims 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Final
 
 from mirrorproof.exchange import Exchange
 from mirrorproof_sidecar.compare.bodies import tree_of
 from mirrorproof_sidecar.compare.claims import Claim, claims_of, id_text, line_claims
-from mirrorproof_sidecar.compare.correspond import Renamings, granted
+from mirrorproof_sidecar.compare.correspond import MIN_PLACES, Renamings, granted
 from mirrorproof_sidecar.compare.effects_alike import asking, same_effects
+from mirrorproof_sidecar.compare.entities import singular
 from mirrorproof_sidecar.compare.found import Entry, Judge, Verdict
 from mirrorproof_sidecar.compare.made import Made, asked_of, ids_in, is_insert, what_was_made
 from mirrorproof_sidecar.compare.model import Cause, Kind
 from mirrorproof_sidecar.compare.shapes import Facts, Shape
-from mirrorproof_sidecar.compare.shapes.names import name_of
+from mirrorproof_sidecar.compare.shapes.names import name_of, words_of
 from mirrorproof_sidecar.compare.shapes.sentence import Ask, compare_words, unpacked
 
 __all__ = ["by_correspondence"]
@@ -36,11 +38,14 @@ def by_correspondence(
     def judge(entries: Sequence[Entry]) -> Iterator[Verdict]:
         made = what_was_made(primary, shadow)
         claims = _claims(entries, made, facts, drawn) if made else {}
-        renamings = _renamings(claims, made, primary, shadow) if made else Renamings({})
+        places = Counter(
+            (str(one), str(other)) for _, _, one, other in entries if id_text(one) and id_text(other)
+        )
+        renamings = _renamings(claims, made, (primary, shadow), places) if made else Renamings({})
         explained = {
             number: _words(found)
             for number, found in claims.items()
-            if all(renamings.explains(claim) for claim in found)
+            if all((claim.one, claim.other) in drawn or renamings.explains(claim) for claim in found)
         }
         rest = [number for number in range(len(entries)) if number not in explained]
         if renamings:
@@ -58,7 +63,7 @@ def _claims(
     entries: Sequence[Entry], made: Made, facts: Facts, drawn: Set[tuple[str, str]]
 ) -> dict[int, list[Claim]]:
     ones, others = dict(drawn), {other: one for one, other in drawn}
-    return {
+    return _key_claims(entries, made) | {
         number: found
         for number, (where, kind, one, other) in enumerate(entries)
         if kind in (Kind.CHANGED_VALUE, Kind.HEADER)
@@ -71,15 +76,45 @@ def _claims(
     }
 
 
-def _renamings(claims: dict[int, list[Claim]], made: Made, primary: Exchange, shadow: Exchange) -> Renamings:
-    asked = asked_of(primary)
-    written = _written(primary, shadow)
-    known = [
-        claim for found in (*claims.values(), written) for claim in found if not _was_asked(claim, asked)
-    ]
+def _key_claims(entries: Sequence[Entry], made: Made) -> dict[int, list[Claim]]:
+    """Members that are called by their own id: where one is missing and one is extra, it may be renamed."""
+    found: dict[tuple[str, ...], list[tuple[int, str]]] = defaultdict(list)
+    for number, (where, kind, one, other) in enumerate(entries):
+        value = one if kind is Kind.MISSING else other
+        if kind in (Kind.MISSING, Kind.EXTRA) and type(value) is dict:
+            *above, key = where.segments()
+            if str(value.get("id")) == key:
+                found[tuple(above)].append((number, key))
+    claims: dict[int, list[Claim]] = {}
+    for path, pair in found.items():
+        if len(pair) != 2 or entries[pair[0][0]][1] is entries[pair[1][0]][1]:
+            continue
+        first, second = sorted(pair, key=lambda one: entries[one[0]][1] is Kind.EXTRA)
+        words = words_of(path[-1]) if path else ()
+        thing = singular(words[-1]) if words else ""
+        values = repr(entries[first[0]][2]), repr(entries[second[0]][3])
+        if compare_words(*values, _only(first[1], second[1])) is not None:
+            claim = Claim(thing, first[1], second[1], own=bool(thing) and thing == made.resource)
+            claims[first[0]] = claims[second[0]] = [claim]
+    return claims
+
+
+def _only(key: str, its_key: str) -> Ask:
+    return lambda before, one, other: Shape("", "") if (one, other) == (key, its_key) else None
+
+
+def _renamings(
+    claims: dict[int, list[Claim]],
+    made: Made,
+    sides: tuple[Exchange, Exchange],
+    places: Mapping[tuple[str, str], int],
+) -> Renamings:
+    asked = asked_of(sides[0])
+    every = (*claims.values(), _written(*sides))
+    known = [claim for found in every for claim in found if not _was_asked(claim, asked)]
     if not known:
         return Renamings({})
-    trees = [tree_of(side) for side in (primary, shadow)]
+    trees = [tree_of(side) for side in sides]
     ids = [ids_in(tree, made.resource) for tree in trees]
     if ids[0] is None or ids[1] is None:
         return Renamings({})
@@ -88,8 +123,8 @@ def _renamings(claims: dict[int, list[Claim]], made: Made, primary: Exchange, sh
         # Only the way of asking says that something was made: nothing but the answer's own id is taken for
         # it.
         owned = {claim.thing for claim in known if claim.own}
-        known = [claim for claim in known if claim.thing in owned]
-    return granted(known, inserted=made.inserted, unchanged=unchanged)
+        known = [c for c in known if c.thing in owned or places[c.one, c.other] >= MIN_PLACES]
+    return granted(known, inserted=made.inserted, unchanged=unchanged, places=places)
 
 
 def _written(primary: Exchange, shadow: Exchange) -> list[Claim]:

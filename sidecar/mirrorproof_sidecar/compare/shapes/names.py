@@ -81,10 +81,19 @@ class Name:
     above: tuple[str, ...] = ()
 
 
+_STEMS: Final = (_RANDOM | _RANDOM_IDS | _words("order user customer payment")) - {"session", "trace", "span"}
+
+
 @lru_cache(maxsize=4096)
 def words_of(name: str) -> tuple[str, ...]:
-    """The words of a name, in lower case."""
-    return tuple(word.lower() for word in _WORD.findall(name[:_MAX_NAME_CHARS]))
+    """The words of a name, in lower case; an XML name's namespace is none of it."""
+    found: list[str] = []
+    for word in _WORD.findall(name[:_MAX_NAME_CHARS].rpartition("}")[2]):
+        small = word.lower()
+        stem = small.removesuffix("id")
+        # `CORRELATIONID`: no sign shows where one word ends, but both are known.
+        found += (stem, "id") if stem != small and stem in _STEMS else (small,)
+    return tuple(found)
 
 
 @lru_cache(maxsize=4096)
@@ -115,7 +124,7 @@ def named(text: str) -> Name:
 
 def name_of(segments: Sequence[str]) -> Name:
     """What the last segment of a path says that is no position in a list."""
-    told = [segment for segment in segments if not segment.isdecimal()][-2:]
+    told = [segment for segment in segments if not segment.isdecimal() and segment != "#"][-2:]
     if not told:
         return Name(())
     return _below(told[-1], told[0] if len(told) == 2 else "")

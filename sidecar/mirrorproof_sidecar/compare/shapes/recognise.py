@@ -5,11 +5,13 @@ Knows the order in which the recognisers are asked, and what their names may dec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import isfinite
 from typing import Any, Final
 
+from mirrorproof.redaction import REDACTED
 from mirrorproof_sidecar.compare.shapes import compound
 from mirrorproof_sidecar.compare.shapes.facts import Facts
 from mirrorproof_sidecar.compare.shapes.machines import durations_alike, machines_alike, pods_alike
@@ -22,6 +24,13 @@ __all__ = ["recognise", "value_shape"]
 
 _MOST_ROUNDING: Final = 2**-46
 _CACHE_STATES: Final = frozenset(("hit", "miss", "expired", "stale", "updating", "revalidated"))
+_TO_GO: Final = frozenset(("in", "left", "remaining", "ttl"))
+_CARD_LIKE = re.compile(r"\d{13,19}", re.ASCII)
+_STRETCH: Final = frozenset(("line", "lines", "text"))
+"""Members of a stretch of lines that differ: see `textdiff`."""
+_PAGE_TOKENS: Final = frozenset((("meta", "@content"), ("input", "@value")))
+"""Where pages keep the tokens of their forms, beside other things: only long random characters are taken."""
+_MIN_PAGE_TOKEN_CHARS: Final = 20
 _MAX_VALUES: Final = 20
 """Values of one header; two headers with more are not looked at."""
 
@@ -30,14 +39,31 @@ def recognise(path: Sequence[str], primary: Any, shadow: Any, facts: Facts) -> S
     """The shape that both values have; `path` holds the unescaped segments from the root. Never raises."""
     if type(primary) is not type(shadow):
         return None
-    if tuple(path) == ("body", "uuid") and facts.safe and type(primary) is str:
-        # An answer to a question that named none: a `uuid` at its top is the answer's own.
-        return value_shape(replace(name_of(path), random=True, identifies=False), primary, shadow, facts)
+    name = name_of(path)
     if path and path[0] == "headers":
         return _header(path, primary, shadow, facts)
+    if type(primary) is dict and primary.keys() == shadow.keys() == _STRETCH:
+        return _stretch(primary, shadow, facts)
     if type(primary) in (dict, list, tuple):
         return None
-    return value_shape(name_of(path), primary, shadow, facts)
+    if type(primary) is str and _surely_drawn(path, name, primary, facts):
+        name = replace(name, random=True, identifies=False)
+    return value_shape(name, primary, shadow, facts)
+
+
+def _surely_drawn(path: Sequence[str], name: Name, value: str, facts: Facts) -> bool:
+    if facts.safe and name.words == ("uuid",) and len(path) <= 3:
+        # An answer to a question that named none: a `uuid` at its top is the answer's own.
+        return True
+    return tuple(path[-2:]) in _PAGE_TOKENS and len(value) >= _MIN_PAGE_TOKEN_CHARS
+
+
+def _stretch(primary: dict[str, Any], shadow: dict[str, Any], facts: Facts) -> Shape | None:
+    """Lines of text, as many on both sides, and shown whole."""
+    texts = primary["text"], shadow["text"]
+    if (primary["line"], primary["lines"]) != (shadow["line"], shadow["lines"]) or "…" in "".join(texts):
+        return None
+    return compound.text(Name(()), *texts, facts, value_shape)
 
 
 def _header(path: Sequence[str], primary: Any, shadow: Any, facts: Facts) -> Shape | None:
@@ -171,6 +197,24 @@ def _left(name: Name, one: Any, other: Any, facts: Facts) -> Shape | None:
     return Shape("allowance", "each request takes from what is left") if min(one, other) >= 0 else None
 
 
+def _redacted(name: Name, one: Any, other: Any, facts: Facts) -> Shape | None:
+    """A long number that looks like a card's on one side only, and was redacted there: nobody can tell."""
+    values = {one, other} - {REDACTED} if type(one) is str else set()
+    if REDACTED not in (one, other) or len(values) != 1 or not _CARD_LIKE.fullmatch(values.pop()):
+        return None
+    return Shape("redacted", "a number that looks like a card's on one side was redacted there")
+
+
+def _countdown(name: Name, one: Any, other: Any, facts: Facts) -> Shape | None:
+    """Seconds until something: who answers later has fewer left."""
+    if not name.expiry or type(one) is not int or _TO_GO.isdisjoint(name.words) or min(one, other) < 0:
+        return None
+    later_s = facts.moments[1].end_s - facts.moments[0].end_s
+    if abs(one - other - later_s) > 1 or (one - other) * later_s < 0:
+        return None
+    return Shape("countdown", "who answers later has less time left")
+
+
 def _duration(name: Name, one: Any, other: Any, facts: Facts) -> Shape | None:
     reason = durations_alike(one, other, name, facts.moments)
     return Shape("duration", reason) if reason else None
@@ -181,5 +225,5 @@ def _asked(one: Any, other: Any, facts: Facts) -> bool:
 
 
 _RECOGNISERS: Final[tuple[Callable[[Name, Any, Any, Facts], Shape | None], ...]] = (
-    _time, _trace, _token, _machine, _duration, _rounded, _left,
+    _time, _trace, _token, _machine, _duration, _countdown, _rounded, _left, _redacted,
 )  # fmt: skip

@@ -20,10 +20,14 @@ from mirrorproof_sidecar.examples import clean
 
 __all__ = ["progress_line", "render_verdict"]
 
+_ORDER: Final = ("fail", "undecided", "pass")
 _STYLES: Final = {"pass": "bold green", "fail": "bold red", "undecided": "bold yellow"}
-_COLUMNS: Final = ("differences", "effects", "errors", "latency_p50", "latency_p95")
+_NAMES: Final = {
+    "differences": "differences", "effects": "effects", "errors": "failures more",
+    "latency_p50": "p50", "latency_p95": "p95",
+}  # fmt: skip
 _MAX_ROWS: Final = 25
-_PLAIN_WIDTH: Final = 110
+_PLAIN_WIDTH: Final = 100
 
 
 def render_verdict(answer: Mapping[str, Any], *, width: int | None = None, colour: bool = False) -> str:
@@ -70,21 +74,23 @@ def _bullets(lines: list[str]) -> Table:
 
 
 def _table(evidence: Mapping[str, Any]) -> RenderableType:
+    """All together with every check, then the endpoints, failing ones first; of one that passes only that."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
-    table.add_column("seen, from - to, ≤ allowed", overflow="fold", ratio=1)
-    table.add_column("pairs", justify="right", no_wrap=True)
-    for name in ("differ %", "effects %", "errors %", "p50 ms", "p95 ms"):
-        table.add_column(name, justify="right")
-    table.add_column("", no_wrap=True)
-    rows = [evidence["all"], *evidence["endpoints"]]
-    for scope in rows[: _MAX_ROWS + 1]:
-        table.add_row(
-            Text(_label(scope)), f"{scope['compared']:,}", *(_cell(scope, name) for name in _COLUMNS),
-            Text(scope["verdict"], style=_STYLES.get(scope["verdict"], "")),
-        )  # fmt: skip
-    if len(rows) <= _MAX_ROWS + 1:
+    table.add_column("", overflow="fold", ratio=1)
+    for title in ("seen", "between", "allowed"):
+        table.add_column(title, justify="right")
+    table.add_column("")
+    scopes = [evidence["all"], *sorted(evidence["endpoints"], key=lambda one: _ORDER.index(one["verdict"]))]
+    for number, scope in enumerate(scopes[: _MAX_ROWS + 1]):
+        pairs = f"{scope['compared']:,} pairs"
+        table.add_row(Text(_label(scope), style="bold"), pairs, "", "", _verdict(scope))
+        if number == 0 or scope["verdict"] != "pass":
+            for check in scope["checks"]:
+                name = Padding(Text(_NAMES[check["name"]]), (0, 0, 0, 2))
+                table.add_row(name, *_figures(check, scope), _verdict(check))
+    if len(scopes) <= _MAX_ROWS + 1:
         return table
-    rest = len(rows) - _MAX_ROWS - 1
+    rest = len(scopes) - _MAX_ROWS - 1
     return Group(table, Text(f"… and {rest:,} more endpoints; --format json has them", style="dim"))
 
 
@@ -95,23 +101,22 @@ def _label(scope: Mapping[str, Any]) -> str:
     return clean(f"{scope['method']} {scope['route']}") + minor
 
 
-def _cell(scope: Mapping[str, Any], name: str) -> Text:
-    """What was seen, where it lies, and what is allowed, one below the other; of latency the last two as
-    parts of what is allowed."""
-    check = next((one for one in scope["checks"] if one["name"] == name), None)
-    if check is None:
-        return Text("off", style="dim")
-    style = {"fail": "red", "pass": "green"}.get(check["verdict"], "")
-    if check["unit"] == "ratio":
-        figures = scope["latency"][name.removeprefix("latency_")]
-        versions = (_number(figures[side]["seen"], 1) for side in ("primary_ms", "shadow_ms"))
-        text = Text(" → ".join(versions), style=style)
-        text.append(f"\n{_number(check['low'])} - {_number(check['high'])}", style="dim")
-        return text.append(f"\n≤ {_number(check['limit'])}", style="dim")
-    text = Text(_number(check["seen"], 2, 100), style=style)
-    text.append(f"\n{_number(check['low'], 2, 100)} - {_number(check['high'], 2, 100)}", style="dim")
-    return text.append(f"\n≤ {_number(check['limit'], 2, 100)}", style="dim")
+def _verdict(judged: Mapping[str, Any]) -> Text:
+    return Text(judged["verdict"], style=_STYLES.get(judged["verdict"], ""))
 
 
-def _number(value: float | None, digits: int = 2, factor: float = 1.0) -> str:
+def _figures(check: Mapping[str, Any], scope: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What was seen, between what it lies, and what is allowed; of latency, between which parts of that."""
+    digits = 2 if check["unit"] == "share" else 0
+    low, high = (_number(check[end], 100, digits) for end in ("low", "high"))
+    if check["unit"] == "share":
+        return f"{_number(check['seen'], 100)} %", f"{low} - {high} %", f"{_number(check['limit'], 100)} %"
+    figures = scope["latency"][check["name"].removeprefix("latency_")]
+    primary, shadow = (figures[side]["seen"] for side in ("primary_ms", "shadow_ms"))
+    allowed = shadow / check["seen"] if check["seen"] else None
+    seen = f"{_number(primary, 1, 1)} → {_number(shadow, 1, 1)} ms"
+    return seen, f"{low} - {high} % of it", f"{_number(allowed, 1, 1)} ms"
+
+
+def _number(value: float | None, factor: float, digits: int = 2) -> str:
     return "?" if value is None else f"{value * factor:.{digits}f}"

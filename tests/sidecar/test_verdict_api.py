@@ -223,6 +223,23 @@ async def test_the_text_keeps_to_its_width_and_obeys_no_stranger(
     assert "[bold]" in text
 
 
+def test_among_many_endpoints_those_that_fail_are_shown() -> None:
+    def scope(number: int) -> dict[str, Any]:
+        named = {"method": "GET", "route": f"/{number}", "minor": False, "compared": 9, "checks": []}
+        return named | {"verdict": "fail" if number == 80 else "pass"}
+
+    everything = {"verdict": "fail", "compared": 900, "checks": []}
+    answer = {
+        "verdict": "fail", "reasons": ["GET /80: bad"], "more_requests": None,
+        "evidence": {"all": everything, "endpoints": [scope(number) for number in range(100)], "notes": []},
+    }  # fmt: skip
+
+    text = render_verdict(answer, width=100)
+
+    assert text.index("GET /80 ") < text.index("GET /0 ")
+    assert "… and 75 more endpoints" in text
+
+
 async def test_an_answer_that_took_long_serves_those_who_ask_soon_after() -> None:
     now_s, made = 0.0, 0
 

@@ -14,9 +14,11 @@ from typing import Final
 from mirrorproof.exchange import Exchange
 from mirrorproof_sidecar.compare import Comparison, Context, Rules, compare
 from mirrorproof_sidecar.compare.formats import Schemas
+from mirrorproof_sidecar.compare.moved import without_moved
 from mirrorproof_sidecar.finding import Finding
 from mirrorproof_sidecar.pairing import Effects, Side, effects, settle
 from mirrorproof_sidecar.recorder.noisebook import NoiseBook
+from mirrorproof_sidecar.recorder.rereading import Rereader
 from mirrorproof_sidecar.settings import RecorderSettings
 from mirrorproof_sidecar.store import Store
 from mirrorproof_sidecar.store.noise import load_tally
@@ -63,6 +65,8 @@ class Settler:
         self._observers = observers
         self._context = Context(schemas=schemas)
         self._noise = NoiseBook(settings.repeat_within_s)
+        url = settings.reread_primary_url
+        self._rereader = Rereader(url, settings.rereads_per_minute) if url else None
 
     def round(self, now_s: float, *, everything: bool = False) -> int:
         """Settle up to `BATCH_KEYS` requests that are due, or have news if `everything`. How many it took."""
@@ -116,7 +120,7 @@ class Settler:
             else:
                 known = self._noise.known(primary, controls.get(match.primary))
                 context = replace(self._context, noise=known)
-                comparison = _compare(primary, other, rules, context)
+                comparison = self._reread(primary, other, rules, _compare(primary, other, rules, context))
                 self._noise.show(endpoint, primary, lambda a, b: _compare(a, b, rules, self._context))
             findings.append(
                 Finding(
@@ -125,6 +129,14 @@ class Settler:
                 )
             )  # fmt: skip
         return tuple(findings)
+
+    def _reread(self, primary: Exchange, other: Exchange, rules: Rules, comparison: Comparison) -> Comparison:
+        """`comparison` without what moved between the two answers, if v1 may be asked once more."""
+        second = self._rereader.read(primary) if self._rereader and comparison.differences else None
+        if second is None:
+            return comparison
+        again = _compare(second, other, rules, self._context)
+        return without_moved(comparison, again, _compare(primary, second, rules, self._context))
 
     def _tell(self, finding: Finding) -> None:
         pair = pair_id_of(finding.match)

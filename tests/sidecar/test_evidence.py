@@ -192,3 +192,28 @@ def test_counting_reads_indices_and_never_the_exchanges_themselves(tmp_path: Pat
     assert len(reads) == 4
     assert [plan for plan in reads if "COVERING INDEX" not in plan] == []
     house.store.close()
+
+
+def test_noise_that_is_known_is_no_difference_of_the_control_either(
+    house: House, make_exchange: Make
+) -> None:
+    def three(pair: str, price: int) -> list[Exchange]:
+        """The lot differs each time and everywhere; v2's price is its own."""
+        prices = {"primary": 1, "control": 1, "shadow": price}
+        lots = {"primary": 10, "control": 11, "shadow": 12}
+        return [
+            make_exchange(side, pair, body=b'{"lot":%d%d,"price":%d}' % (len(pair), lots[side], prices[side]))
+            for side in prices
+        ]
+
+    for number in range(60):
+        house.take(*three(f"p{number}", 1))
+    before = house.only()
+    for number in range(3):
+        house.take(*three(f"late{number}", 2))
+    after = house.only()
+
+    assert before.differing == 0
+    assert after.differing == 3
+    assert before.control_differing > 0
+    assert after.control_differing == before.control_differing

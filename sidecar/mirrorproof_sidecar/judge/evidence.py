@@ -40,7 +40,7 @@ class Evidence:
     shadow_failed_alone: int = 0
     both_failed: int = 0
 
-    control_answered: int = 0  # as `answered` and `differing`, v1 with its control
+    control_answered: int = 0  # as `answered` and `differing`, v1 with its control; known noise is none
     control_differing: int = 0
 
     primary: Durations = field(default_factory=Durations)  # of `answered`

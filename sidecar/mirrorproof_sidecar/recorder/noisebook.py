@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mirrorproof.exchange import Exchange
-from mirrorproof_sidecar.compare import Cause, Comparison, NoiseKey
+from mirrorproof_sidecar.compare import Cause, Comparison, Kind, NoiseKey
 from mirrorproof_sidecar.endpoints import endpoint_of, path_pattern
 from mirrorproof_sidecar.judge.noise import Learnt, Source, Tally, learn, with_own
 
@@ -71,6 +71,15 @@ class NoiseBook:
         request = primary.request
         endpoint = endpoint_of(primary.service, request.method, request.path, request.route).id
         return with_own(self._learnt, endpoint, fields_of(control))
+
+    def explains(self, primary: Exchange, control: Comparison) -> bool:
+        """Whether all that this answer and its control differ in is noise that was known before."""
+        if control.differences_omitted:
+            return False
+        request = primary.request
+        endpoint = endpoint_of(primary.service, request.method, request.path, request.route).id
+        noise = self._learnt.noise
+        return all((endpoint, pattern, Kind(kind)) in noise for pattern, kind in fields_of(control))
 
     def show(self, endpoint: str, exchange: Exchange, compare: Compare) -> None:
         """Take an answer of v1; if it repeats one, count in what they differ."""

@@ -114,9 +114,10 @@ class Settler:
             primary, other = exchanges.get(match.primary), exchanges.get(match.other)
             if primary is None or other is None:
                 return None
-            endpoint = state.endpoints[match.primary]
+            endpoint, explained = state.endpoints[match.primary], False
             if match.against is Side.CONTROL:
                 comparison = controls[match.primary] = _compare(primary, other, rules, self._context)
+                explained = self._noise.explains(primary, comparison)
             else:
                 known = self._noise.known(primary, controls.get(match.primary))
                 context = replace(self._context, noise=known)
@@ -126,6 +127,7 @@ class Settler:
                 Finding(
                     match, state.claim.key, endpoint, state.endpoints[match.other],
                     min(received_s[match.primary], received_s[match.other]), primary, other, comparison,
+                    explained,
                 )
             )  # fmt: skip
         return tuple(findings)

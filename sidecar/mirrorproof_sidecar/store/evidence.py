@@ -92,7 +92,7 @@ def _names(row: Any) -> Iterator[str]:
     if row.against != Side.SHADOW.value:
         if whole and answered:
             yield "control_answered"
-            if differing:
+            if differing and row.effects != "noise":
                 yield "control_differing"
         return
     yield "pairs"

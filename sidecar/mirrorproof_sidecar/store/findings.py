@@ -58,7 +58,10 @@ def _both_answered(finding: Finding) -> bool:
 
 
 def _effects(finding: Finding) -> str:
-    """Whether both wrote the same, as far as that was seen, or stood in each other's way."""
+    """Whether both wrote the same, as far as that was seen, or stood in each other's way; of a pair with the
+    control `noise` where all that differs was known as such."""
+    if finding.known_noise and finding.comparison.differences:
+        return "noise"
     if any(CONFLICT_WITH_PRIMARY in part for part in finding.comparison.incomparable):
         return "conflict"
     notes = {*finding.primary.notes, *finding.other.notes}

@@ -112,8 +112,9 @@ pairs: Final = Table(
     Index("pairs_other_bucket", "against", "endpoint", "other_bucket", "received_s"),
 )  # fmt: skip
 """One row for each comparison; `received_s` is the earlier of its two exchanges', for retention. `effects`
-says whether what both wrote is `alike`, `different`, `unknown` or in `conflict`; the buckets are those of the
-durations (`judge.durations`) where the pair was compared and neither version failed. The indices cover what
+says whether what both wrote is `alike`, `different`, `unknown` or in `conflict`, and of a pair with the
+control `noise` where all that differs was known as such; the buckets are those of the durations
+(`judge.durations`) where the pair was compared and neither version failed. The indices cover what
 the verdict counts."""
 
 differences: Final = Table(

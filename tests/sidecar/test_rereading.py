@@ -5,11 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
+from mirrorproof.exchange import Batch
 from mirrorproof_sidecar.recorder.rereading import Rereader, is_safe
+from mirrorproof_sidecar.recorder.settler import Settler
+from mirrorproof_sidecar.settings import RecorderSettings
+from mirrorproof_sidecar.store import Store
+from mirrorproof_sidecar.store.ingest import ingest
+from mirrorproof_sidecar.store.summary import summary
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -79,3 +86,17 @@ def test_v1_is_asked_so_often_a_minute_and_no_more(url: str, make_exchange: Any)
 
 def test_a_v1_that_cannot_be_reached_is_no_answer(make_exchange: Any) -> None:
     assert Rereader("http://127.0.0.1:1", 10).read(make_exchange()) is None
+
+
+def test_state_that_moved_does_not_make_a_pair_different(
+    url: str, make_exchange: Any, tmp_path: Path
+) -> None:
+    settings = RecorderSettings(store=f"sqlite:///{tmp_path}/store.db", reread_primary_url=url)
+    store = Store(settings.store)
+    pair = make_exchange("primary", body=b'{"a":1}'), make_exchange("shadow", body=b'{"a":2}')
+    store.write(ingest, Batch(exchanges=list(pair)), now_s=1.0, settle_s=0.0, max_endpoints=9)
+    Settler(store, settings).round(2.0, everything=True)
+    found = store.read(summary)
+    assert found["totals"]["matched"] == 1
+    assert ("/body/a", "moved") in {(one["path"], one["by"]) for one in found["ignored"]}
+    store.close()

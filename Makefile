@@ -41,6 +41,7 @@ check: $(STAMP) ## Lint, types, layers
 
 bench: $(STAMP) ## Measure the middleware beside its peers, v1's wait for locks, and how often gates are wrong
 	$(BIN)/python -m benchmarks.middleware $(ARGS)
+	$(BIN)/python -m benchmarks.compare
 	$(BIN)/python -m benchmarks.locks
 	$(BIN)/python -m benchmarks.locks_mariadb
 	$(BIN)/python -m benchmarks.verdict

@@ -15,10 +15,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Final
 
 from mirrorproof_sidecar.compare.lcs import Budget, Pairs, cheapest_pairs, common_run, rising
-from mirrorproof_sidecar.compare.nodes import OBJECT, Reader
+from mirrorproof_sidecar.compare.nodes import Reader
 from mirrorproof_sidecar.compare.ruletypes import Order, OrderRule
 
 __all__ = ["Aligned", "align", "unequal"]
@@ -30,6 +31,8 @@ _ALIKE: Final = 0.5
 _ALONE: Final = 0.55  # two items without partners cost a little more than two that have nothing in common
 _SAMPLE: Final = 50
 _MAX_CELLS: Final = 10_000  # of one table of costs
+
+Places = Sequence[int]
 
 Step = tuple[int, int | None, int | None]
 """The index to show, and the positions in the primary and in the shadow; `None` where there is none."""
@@ -76,21 +79,38 @@ class _Items:
 def align(
     one: list[Any], other: list[Any], reader: Reader, rule: OrderRule | None, budget: Budget
 ) -> Aligned:
-    """The pairs and what has no partner. Objects in `one` and `other` may be replaced by a form that `reader`
-    takes as well, so that they are not decoded again."""
-    first, last = _equal_ends(one, other, reader)
-    ends = len(one) - last, len(other) - last
-    items = _Items(one[first : ends[0]], other[first : ends[1]], reader, budget)
+    """The pairs and what has no partner; equal pairs may be left out. Objects in `one` and `other` may be
+    replaced by a form that `reader` takes as well, so that they are not decoded again."""
+    mine, its = _what_is_left(one, other, reader)
+    items = _Items([one[i] for i in mine], [other[j] for j in its], reader, budget)
     if items.one and items.other:
         if len(items.one) == len(items.other) == 1:
             items.pairs = [(0, 0)]
         else:
             _pair(items, rule)
-    one[first : ends[0]], other[first : ends[1]] = items.one, items.other
-    lone, other_lone = ([at + first for at in side] for side in items.rest())
-    steps = _steps([(i + first, j + first) for i, j in items.pairs], lone, other_lone)
-    order = items.order and tuple([at + first for at in side] for side in items.order)
-    return Aligned(steps, order, items.key)  # type: ignore[arg-type]
+    for places, side, opened in ((mine, one, items.one), (its, other, items.other)):
+        for place, node in zip(places, opened, strict=True):
+            side[place] = node
+    lone, other_lone = items.rest()
+    steps = _steps(
+        [(mine[i], its[j]) for i, j in items.pairs], [mine[i] for i in lone], [its[j] for j in other_lone]
+    )
+    order = items.order and ([mine[i] for i in items.order[0]], [its[j] for j in items.order[1]])
+    return Aligned(steps, order, items.key)
+
+
+def _what_is_left(one: Sequence[Any], other: Sequence[Any], reader: Reader) -> tuple[Places, Places]:
+    """The positions on each side that have to be paired: those between the equal beginning and end, or, where
+    most items equal the one at their position, those of the others."""
+    if len(one) == len(other):
+        unequal_places = [i for i, pair in enumerate(zip(one, other, strict=True)) if not reader.same(*pair)]
+        if not unequal_places:
+            return [], []
+        between = range(unequal_places[0], unequal_places[-1] + 1)
+        places = unequal_places if len(unequal_places) * 2 <= len(between) else between
+        return places, places
+    first, last = _equal_ends(one, other, reader)
+    return range(first, len(one) - last), range(first, len(other) - last)
 
 
 def _equal_ends(one: Sequence[Any], other: Sequence[Any], reader: Reader) -> tuple[int, int]:
@@ -120,13 +140,8 @@ def _pair(items: _Items, rule: OrderRule | None) -> None:
 
 def _objects(items: _Items) -> None:
     """Decode one level of each object, once."""
-    reader = items.reader
-    for side in (items.one, items.other):
-        for position, node in enumerate(side):
-            if type(node) is not dict and reader.sort(node) == OBJECT:
-                members = reader.members(node)
-                if members is not None:
-                    side[position] = members
+    items.reader.open_objects(items.one)
+    items.reader.open_objects(items.other)
 
 
 def _by_shown_key(items: _Items) -> bool:
@@ -140,13 +155,15 @@ def _by_shown_key(items: _Items) -> bool:
 
 
 def _by_candidate(items: _Items, name: str) -> bool:
-    one, other, same = items.one, items.other, items.reader.same
-    if not all(name in node for side in (one, other) for node in side):
+    one, other = items.one, items.other
+    try:
+        values = [list(map(itemgetter(name), side)) for side in (one, other)]
+    except KeyError:
         return False
-    if len(one) == len(other) and all(map(lambda a, b: same(a[name], b[name]), one, other)):
+    if len(one) == len(other) and all(map(items.reader.same, *values)):
         items.pairs = [(i, i) for i in range(len(one))]
         return True
-    mine, its = (_keys(side, name, items.reader) for side in (one, other))
+    mine, its = (_keys(side, items.reader) for side in values)
     if mine is None or its is None:
         return False
     pairs = [(i, its[key]) for key, i in mine.items() if key in its]
@@ -161,9 +178,9 @@ def _by_candidate(items: _Items, name: str) -> bool:
     return True
 
 
-def _keys(side: Sequence[dict[str, Any]], name: str, reader: Reader) -> dict[Hashable, int] | None:
+def _keys(side: Sequence[Any], reader: Reader) -> dict[Hashable, int] | None:
     """Positions by key; `None` if it is no key."""
-    found = {reader.key(node[name]): position for position, node in enumerate(side)}
+    found = {reader.key(value): position for position, value in enumerate(side)}
     return found if len(found) == len(side) and None not in found else None
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from mirrorproof_sidecar.compare.align import align
 from mirrorproof_sidecar.compare.found import Found, Where
-from mirrorproof_sidecar.compare.jsontree import DuplicateKeys
+from mirrorproof_sidecar.compare.jsontree import DuplicateKeys, TooDeepError
 from mirrorproof_sidecar.compare.lcs import Budget
 from mirrorproof_sidecar.compare.model import MISSING, Kind
 from mirrorproof_sidecar.compare.nodes import ARRAY, OBJECT, Reader, TreeReader, same_leaves
@@ -41,13 +41,17 @@ def walk(where: Where, primary: Any, shadow: Any, found: Found) -> None:
 def walk_raw(where: Where, primary: bytes, shadow: bytes, found: Found) -> bool:
     """The same for two JSON texts in UTF-8, decoding only what differs.
 
-    `False`, with nothing told, if a text is one that only `jsontree` can read, or nobody.
+    `False`, with nothing told, if a text is one that only `jsontree` can read, or nobody. Raises
+    `TooDeepError`, with what was found until then told, if what differs is nested too deep to be parsed.
     """
     try:
         one, other = root(primary), root(shadow)
     except (msgspec.DecodeError, RecursionError):
         return False
-    _Walk(found, RawReader(), Budget(_MAX_ALIGNED)).run(where, one, other)
+    try:
+        _Walk(found, RawReader(), Budget(_MAX_ALIGNED)).run(where, one, other)
+    except RecursionError as error:  # the caller's own stack was nearly full
+        raise TooDeepError("nested too deep for the stack that was left") from error
     return True
 
 
@@ -87,27 +91,32 @@ class _Walk:
             kind = Kind.EXTRA if one is MISSING else Kind.MISSING
             self._found.differ(where, kind, one, other, self._value)
             return None
+        if type(one) is type(other) is dict:
+            return self._members(where, one, other)
         sort, its = self._reader.sort(one), self._reader.sort(other)
-        if sort != its:
-            self._found.differ(where, Kind.CHANGED_TYPE, one, other, self._value)
-        elif sort == OBJECT:
+        if sort == its == OBJECT:
             return self._objects(where, one, other)
-        elif sort == ARRAY:
+        if sort == its == ARRAY:
             return self._arrays(where, one, other)
-        else:
-            mine, shadows = self._reader.value(one), self._reader.value(other)
-            if not same_leaves(mine, shadows):
-                self._found.differ(where, Kind.CHANGED_VALUE, mine, shadows)
+        self._leaf(where, one, other, sort == its)
         return None
+
+    def _leaf(self, where: Where, one: Any, other: Any, same_sort: bool) -> None:
+        mine, its = self._reader.value(one), self._reader.value(other)
+        if not same_sort:
+            self._found.differ(where, Kind.CHANGED_TYPE, mine, its)
+        elif not same_leaves(mine, its):
+            self._found.differ(where, Kind.CHANGED_VALUE, mine, its)
 
     def _objects(self, where: Where, one: Any, other: Any) -> Iterator[_Node] | None:
         mine, its = self._reader.members(one), self._reader.members(other)
         if mine is None or its is None:
             self._duplicates(where, one, other)
             return None
-        same = self._reader.plainly_same
-        keys = [key for key, value in mine.items() if key not in its or not same(value, its[key])]
-        keys += [key for key in its if key not in mine]
+        return self._members(where, mine, its)
+
+    def _members(self, where: Where, mine: dict[str, Any], its: dict[str, Any]) -> Iterator[_Node] | None:
+        keys = self._reader.unequal_keys(mine, its)
         if len(keys) > 1:
             keys.sort(key=segment_order)
         return iter([(where.child(key), mine.get(key, MISSING), its.get(key, MISSING)) for key in keys])
@@ -119,17 +128,9 @@ class _Walk:
         if aligned.order is not None:
             shown = self._order((mine, its), aligned.order, aligned.key)
             self._found.reordered(where, *shown, rule if rule is not None and rule.order_is_free else None)
-        same = self._reader.plainly_same
-        return iter(
-            [
-                (
-                    where.child(shown_at),
-                    MISSING if i is None else mine[i],
-                    MISSING if j is None else its[j],
-                )
-                for shown_at, i, j in aligned.steps
-                if i is None or j is None or not same(mine[i], its[j])
-            ]
+        return (
+            (where.child(shown_at), MISSING if i is None else mine[i], MISSING if j is None else its[j])
+            for shown_at, i, j in aligned.steps
         )
 
     def _order(

@@ -52,6 +52,12 @@ class Reader(Protocol):
     def same(self, one: Any, other: Any) -> bool:
         """Whether the two are equal; `False` may be wrong where equal things are written in two ways."""
 
+    def unequal_keys(self, one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+        """The keys of members that are not plainly the same, or only one has."""
+
+    def open_objects(self, nodes: list[Any]) -> None:
+        """Replace each object in `nodes` that repeats no key by its members."""
+
     def tokens(self, nodes: Sequence[Any]) -> list[bytes]:
         """For each node a digest or a text; equal nodes have equal ones."""
 
@@ -101,6 +107,15 @@ class TreeReader:
         if type(one) in _CONTAINERS:
             return self._digest(one) == self._digest(other)
         return same_leaves(one, other)
+
+    def unequal_keys(self, one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+        """See `Reader`."""
+        same = self.plainly_same
+        keys = [key for key, value in one.items() if key not in other or not same(value, other[key])]
+        return keys + [key for key in other if key not in one]
+
+    def open_objects(self, nodes: list[Any]) -> None:
+        """See `Reader`. They are open already."""
 
     def tokens(self, nodes: Sequence[Any]) -> list[bytes]:
         """See `Reader`."""

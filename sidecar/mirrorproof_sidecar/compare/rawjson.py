@@ -12,6 +12,8 @@ space or escapes, its keys are decoded once more with none collapsed.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from itertools import chain, compress
+from operator import ne
 from typing import Any, Final
 
 import msgspec
@@ -34,6 +36,7 @@ class _Key(str):
 
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_OBJECTS: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _KEYS: Final = msgspec.json.Decoder(dict[_Key, msgspec.Raw], dec_hook=lambda kind, text: kind(text))
 _VALUE: Final = msgspec.json.Decoder()
 _SORTED: Final = msgspec.json.Encoder(order="sorted")
@@ -42,6 +45,8 @@ _SORTS: Final = {
     ord("n"): "null",
 }  # fmt: skip
 _STRING: Final = ord('"')
+_BRACE: Final = ord("{")
+_MANY: Final = 4
 
 
 def root(text: bytes) -> msgspec.Raw:
@@ -63,10 +68,7 @@ class RawReader:
             return OBJECT
         first = memoryview(node)[0]
         sort = _SORTS.get(first)
-        if sort is None:
-            text = bytes(node)
-            sort = "number" if b"." in text or b"e" in text or b"E" in text else "integer"
-        return sort
+        return sort or _sort_of_number(bytes(node))
 
     def members(self, node: Any) -> dict[str, Any] | None:
         """See `Reader`."""
@@ -90,6 +92,25 @@ class RawReader:
 
     same = plainly_same
 
+    def unequal_keys(self, one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+        """See `Reader`."""
+        if list(one) == list(other):
+            return list(compress(one, map(ne, one.values(), other.values())))
+        keys = [key for key, value in one.items() if key not in other or value != other[key]]
+        return keys + [key for key in other if key not in one]
+
+    def open_objects(self, nodes: list[Any]) -> None:
+        """See `Reader`."""
+        opened = _opened(nodes) if len(nodes) >= _MANY else None
+        if opened is not None:
+            nodes[:] = opened
+            return
+        for position, node in enumerate(nodes):
+            if type(node) is not dict and memoryview(node)[0] == _BRACE:
+                members = self.members(node)
+                if members is not None:
+                    nodes[position] = members
+
     def tokens(self, nodes: Sequence[Any]) -> list[bytes]:
         """See `Reader`. Large numbers may be rounded here: whatever is paired by a token is compared."""
         return [_token(node) for node in nodes]
@@ -107,6 +128,24 @@ class RawReader:
         if text[0] == _STRING and b"\\" not in text:
             return text[1:-1].decode()
         return parse(text.decode())
+
+
+def _sort_of_number(text: bytes) -> str:
+    return "number" if b"." in text or b"e" in text or b"E" in text else "integer"
+
+
+def _opened(nodes: list[Any]) -> list[dict[str, Any]] | None:
+    """The members of each, decoded in one go; `None` if not all are objects whose text shows that they repeat
+    no key."""
+    text = b"[" + b",".join(nodes) + b"]"
+    try:
+        found = _OBJECTS.decode(text)
+    except msgspec.ValidationError:
+        return None
+    taken = len(b"".join(chain.from_iterable(map(dict.values, found)))) + sum(map(len, map("".join, found)))
+    # As in `members`, for all of them; and one comma or bracket for each, and one more.
+    taken += 4 * sum(map(len, found)) + 2 * len(found) + 1
+    return found if taken == len(text) and all(found) else None
 
 
 def _token(node: Any) -> bytes:

@@ -38,7 +38,7 @@ def parts(*each: tuple[str, str]) -> bytes:
     [
         (FORM, "a=1&b=2", "b=2&a=1", []),
         (FORM, "a=1&b=2", "a=1&b=3", [("/body/b", "changed_value")]),
-        (FORM, "a=1&a=2", "a=2&a=1", [("/body/a/0", "changed_value"), ("/body/a/1", "changed_value")]),
+        (FORM, "a=1&a=2", "a=2&a=1", [("/body/a", "order")]),
         (FORM, "a=%20x", "a=+x", []),
         (XML, "<o><id>1</id><t a='1' b='2'/></o>", "<o>\n <id>1</id>\n <t b='2' a='1'></t></o>", []),
         (XML, "<o><id>1</id></o>", "<o><id>2</id></o>", [("/body/o/id", "changed_value")]),

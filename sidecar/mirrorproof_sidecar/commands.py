@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -62,28 +63,53 @@ def recorder(log_format: str, **flags: Any) -> None:
         asyncio.run(serve(settings))
 
 
+_FORMATS = ("text", "json", "markdown", "junit", "html")
+
+
+def _report_format(command: C) -> C:
+    formats = click.option(
+        "--format",
+        "form",
+        type=click.Choice(_FORMATS),
+        default="text",
+        show_default=True,
+        help="markdown: for a pull request; junit: for CI; html: one page with pictures.",
+    )
+    output = click.option("--output", "-o", metavar="FILE", help="Write there instead of to standard output.")
+    width = click.option("--width", type=click.IntRange(60, 400),
+                         help="Columns of the text; those of the terminal.")  # fmt: skip
+    return formats(output(width(command)))
+
+
 @click.command()
 @click.option("--recorder", "url", metavar="URL", help="The recorder. [MIRRORPROOF_RECORDER]")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@_report_format
 @click.option("--settle/--no-settle", default=True, show_default=True,
               help="Have the recorder settle first what has arrived.")  # fmt: skip
-@click.option("--width", type=click.IntRange(60, 400), help="Columns of the text; those of the terminal.")
-def report(url: str | None, form: str, settle: bool, width: int | None) -> None:
-    """Print what a recorder knows: pairs, differences, noise, suppressed effects, and what is missing."""
+def report(url: str | None, form: str, output: str | None, settle: bool, width: int | None) -> None:
+    """Print what a recorder knows: the verdict, pairs, differences, noise, suppressed effects, and what is
+    missing. docs/reports.md describes the formats."""
     where = url or os.environ.get("MIRRORPROOF_RECORDER") or "http://127.0.0.1:9600"
     with _told():
-        from mirrorproof_sidecar.report import ReportError, fetch_summary, render_text
+        from mirrorproof_sidecar.report import ReportError, fetch_report
 
         token = os.environ.get("MIRRORPROOF_READ_TOKEN") or os.environ.get("MIRRORPROOF_TOKEN")
         try:
-            summary = asyncio.run(fetch_summary(where, token=token, settle=settle))
+            found = asyncio.run(fetch_report(where, token=token, settle=settle))
         except ReportError as error:
             raise click.ClickException(str(error)) from error
-        if form == "json":
-            click.echo(json.dumps(summary, indent=2))
-        else:
-            colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-            click.echo(render_text(summary, width=width, colour=colour), nl=False)
+        _write_report(found, form, output, width)
+
+
+def _write_report(found: dict[str, Any], form: str, output: str | None, width: int | None) -> None:
+    from mirrorproof_sidecar.report import render
+
+    colour = output is None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    text = render(found, form, width=width, colour=colour)
+    if output is None or output == "-":
+        click.echo(text, nl=False)
+    else:
+        Path(output).write_text(text, encoding="utf-8")
 
 
 @click.command()

@@ -22,6 +22,7 @@ from mirrorproof_sidecar.store.browsing import PairFilter, one_pair, page_of_pai
 from mirrorproof_sidecar.store.retention import forget
 from mirrorproof_sidecar.store.rulebook import current_rules, put_rules
 from mirrorproof_sidecar.store.summary import fields
+from mirrorproof_sidecar.store.trends import trends
 
 __all__ = ["RECORDER", "ROUTES", "unpack"]
 
@@ -91,6 +92,12 @@ async def get_fields(request: web.Request) -> web.Response:
     """The differences of one endpoint, by field."""
     found = await request.app[RECORDER].read(fields, request.match_info["id"])
     return json_answer(_or_404(found, "endpoint"))
+
+
+async def get_trends(request: web.Request) -> web.Response:
+    """Results over time and durations; with `?endpoint=` of one endpoint, by its id."""
+    _refuse_unknown(request, ("endpoint",))
+    return json_answer(await request.app[RECORDER].read(trends, request.query.get("endpoint")))
 
 
 async def get_pairs(request: web.Request) -> web.Response:
@@ -175,6 +182,7 @@ ROUTES: Final = (
     web.get("/v1/summary", get_summary),
     web.get("/v1/verdict", get_verdict),
     web.get("/v1/endpoints/{id}/fields", get_fields),
+    web.get("/v1/trends", get_trends),
     web.get("/v1/pairs", get_pairs),
     web.get("/v1/pairs/{id}", get_pair),
     web.delete("/v1/pairs/{id}", delete_pair),

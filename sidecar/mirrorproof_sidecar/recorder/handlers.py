@@ -20,7 +20,7 @@ from mirrorproof_sidecar.recorder.metrics import CONTENT_TYPE
 from mirrorproof_sidecar.recorder.service import Recorder
 from mirrorproof_sidecar.store.browsing import PairFilter, one_pair, page_of_pairs
 from mirrorproof_sidecar.store.retention import forget
-from mirrorproof_sidecar.store.rulebook import current_rules, put_rules
+from mirrorproof_sidecar.store.rulebook import current_rules, put_rules, usage
 from mirrorproof_sidecar.store.summary import fields
 from mirrorproof_sidecar.store.trends import trends
 
@@ -131,7 +131,10 @@ async def delete_pair(request: web.Request) -> web.Response:
 
 
 async def get_rules(request: web.Request) -> web.Response:
-    """The rules that hold, the default ones among them."""
+    """The rules that hold, the default ones among them; with `?usage=1` in how many pairs each was of use."""
+    _refuse_unknown(request, ("usage",))
+    if request.query.get("usage", "0") in _ON:
+        return json_answer(await request.app[RECORDER].read(usage))
     rules = await request.app[RECORDER].read(current_rules)
     return web.Response(body=rules.to_json(), content_type="application/json")
 

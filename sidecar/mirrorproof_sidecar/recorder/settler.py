@@ -22,7 +22,7 @@ from mirrorproof_sidecar.recorder.rereading import Rereader
 from mirrorproof_sidecar.settings import RecorderSettings
 from mirrorproof_sidecar.store import Store
 from mirrorproof_sidecar.store.noise import load_tally
-from mirrorproof_sidecar.store.rulebook import current_rules
+from mirrorproof_sidecar.store.rulebook import rules_in_force
 from mirrorproof_sidecar.store.settling import (
     Claim,
     KeyState,
@@ -82,7 +82,7 @@ class Settler:
         planned = [(state, *self._plan(state, now_s)) for state in states]
         uids = [uid for _, plan, _ in planned for match in plan.add for uid in (match.primary, match.other)]
         exchanges = self._store.read(load_exchanges, uids)
-        rules = self._store.read(current_rules)
+        rules_number, rules = self._store.read(rules_in_force)
         self._noise.refresh(now_s, lambda: self._store.read(load_tally))
         outcomes = []
         for state, plan, due_s in planned:
@@ -90,7 +90,7 @@ class Settler:
             if findings is not None:
                 aside = state.count > self._settings.max_per_key
                 outcomes.append(Outcome(state.claim, plan, due_s, findings, aside))
-        for finding in self._store.write(record, outcomes, now_s=now_s):
+        for finding in self._store.write(record, outcomes, now_s=now_s, rules_number=rules_number):
             self._tell(finding)
 
     def _plan(self, state: KeyState, now_s: float) -> tuple[Effects, float | None]:

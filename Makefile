@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Most tests wait for servers. Each process starts its own; a file's tests stay together.
 PROCESSES ?= 2
 
-.PHONY: demo test starlette-suite check bench manifests docs clean help
+.PHONY: demo test corpus starlette-suite check bench manifests docs clean help
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ test: $(STAMP) ## Run every test, on real servers
 	@tests/install-servers
 	$(BIN)/python -m pytest --numprocesses=$(PROCESSES) --dist=loadfile $(ARGS)
 
+corpus: $(STAMP) ## Measure precision and recall of the comparison on the labelled corpus
+	@$(BIN)/python -m tests.corpus $(ARGS)
+
 starlette-suite: $(STAMP) ## Run Starlette's own tests with each application wrapped
 	$(BIN)/python tests/starlette_suite.py
 
@@ -36,10 +39,12 @@ check: $(STAMP) ## Lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## Measure the middleware beside its peers, and v1's wait for a mirrored request's locks
+bench: $(STAMP) ## Measure the middleware beside its peers, v1's wait for locks, and how often gates are wrong
 	$(BIN)/python -m benchmarks.middleware $(ARGS)
+	$(BIN)/python -m benchmarks.compare
 	$(BIN)/python -m benchmarks.locks
 	$(BIN)/python -m benchmarks.locks_mariadb
+	$(BIN)/python -m benchmarks.verdict
 
 manifests: $(STAMP) ## Render envoyfilters/*.yaml anew
 	$(BIN)/python -m mirrorproof_istio envoyfilters/mirror-port.yaml

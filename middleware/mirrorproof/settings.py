@@ -41,8 +41,9 @@ _SECRETS: Final = frozenset({"token", "key", "read_token"})
 # Read by other programs of this distribution, which this package does not import.
 _OTHERS_VARIABLES: Final = frozenset(
     PREFIX + name for name in ("CONFIG", "LISTEN", "STORE", "RETENTION_S", "EXPIRE_AFTER_S", "SETTLE_S",
-                               "READ_TOKEN", "RULES", "MATCH_SAMPLE", "LOG_LEVEL",
-                               "MAX_POST_BYTES", "MAX_BACKLOG", "MAX_ENDPOINTS", "MAX_PER_KEY")
+                               "READ_TOKEN", "RULES", "DESCRIPTORS", "THRESHOLDS", "MATCH_SAMPLE",
+                               "LOG_LEVEL", "MAX_POST_BYTES", "MAX_BACKLOG", "MAX_ENDPOINTS", "MAX_PER_KEY",
+                               "REPEAT_WITHIN_S", "REREAD_PRIMARY_URL", "REREADS_PER_MINUTE")
 )  # fmt: skip
 
 

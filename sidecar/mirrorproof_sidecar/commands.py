@@ -1,4 +1,4 @@
-"""The console commands `recorder` and `report`: flags in, a plain function called, one outcome.
+"""The console commands `recorder`, `report` and `verdict`: flags in, a plain function called, one outcome.
 
 Knows click. What is heavy or optional is imported inside the commands, so that `--help` works without
 the extra `sidecar`.
@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -21,7 +22,7 @@ from mirrorproof.errors import SettingsError
 from mirrorproof.settings import describe
 from mirrorproof_sidecar.settings import RecorderSettings
 
-__all__ = ["recorder", "report"]
+__all__ = ["recorder", "report", "verdict"]
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -38,6 +39,8 @@ def _setting(name: str, **more: Any) -> Callable[[C], C]:
 @_setting("listen", metavar="HOST:PORT")
 @_setting("store", metavar="URL")
 @_setting("rules", metavar="FILE")
+@_setting("descriptors", metavar="FILE")
+@_setting("thresholds", metavar="FILE")
 @_setting("retention_s", type=float)
 @_setting("expire_after_s", type=float)
 @_setting("settle_s", type=float)
@@ -60,28 +63,103 @@ def recorder(log_format: str, **flags: Any) -> None:
         asyncio.run(serve(settings))
 
 
+_FORMATS = ("text", "json", "markdown", "junit", "html")
+
+
+def _report_format(command: C) -> C:
+    formats = click.option(
+        "--format",
+        "form",
+        type=click.Choice(_FORMATS),
+        default="text",
+        show_default=True,
+        help="markdown: for a pull request; junit: for CI; html: one page with pictures.",
+    )
+    output = click.option("--output", "-o", metavar="FILE", help="Write there instead of to standard output.")
+    width = click.option("--width", type=click.IntRange(60, 400),
+                         help="Columns of the text; those of the terminal.")  # fmt: skip
+    return formats(output(width(command)))
+
+
 @click.command()
 @click.option("--recorder", "url", metavar="URL", help="The recorder. [MIRRORPROOF_RECORDER]")
+@_report_format
+@click.option("--settle/--no-settle", default=True, show_default=True,
+              help="Have the recorder settle first what has arrived.")  # fmt: skip
+def report(url: str | None, form: str, output: str | None, settle: bool, width: int | None) -> None:
+    """Print what a recorder knows: the verdict, pairs, differences, noise, suppressed effects, and what is
+    missing. docs/reports.md describes the formats."""
+    where = url or os.environ.get("MIRRORPROOF_RECORDER") or "http://127.0.0.1:9600"
+    with _told():
+        from mirrorproof_sidecar.report import ReportError, fetch_report
+
+        token = os.environ.get("MIRRORPROOF_READ_TOKEN") or os.environ.get("MIRRORPROOF_TOKEN")
+        try:
+            found = asyncio.run(fetch_report(where, token=token, settle=settle))
+        except ReportError as error:
+            raise click.ClickException(str(error)) from error
+        _write_report(found, form, output, width)
+
+
+def _write_report(found: dict[str, Any], form: str, output: str | None, width: int | None) -> None:
+    from mirrorproof_sidecar.report import render
+
+    colour = output is None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    text = render(found, form, width=width, colour=colour)
+    if output is None or output == "-":
+        click.echo(text, nl=False)
+    else:
+        Path(output).write_text(text, encoding="utf-8")
+
+
+@click.command()
+@click.option("--recorder", "url", metavar="URL", help="The recorder. [MIRRORPROOF_RECORDER]")
+@click.option("--wait", is_flag=True, help="Ask until it is decided, and show how far it is.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), default=600.0, show_default=True,
+              metavar="SECONDS", help="How long to wait at most.")  # fmt: skip
+@click.option("--since", metavar="WHEN", help="Judge only what the recorder got from then on: seconds since "
+              "1970, so long ago (90s, 15m, 2h) or `now`.")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--settle/--no-settle", default=True, show_default=True,
               help="Have the recorder settle first what has arrived.")  # fmt: skip
 @click.option("--width", type=click.IntRange(60, 400), help="Columns of the text; those of the terminal.")
-def report(url: str | None, form: str, settle: bool, width: int | None) -> None:
-    """Print what a recorder knows: pairs, differences, noise, suppressed effects, and what is missing."""
-    where = url or os.environ.get("MIRRORPROOF_RECORDER") or "http://127.0.0.1:9600"
-    with _told():
-        from mirrorproof_sidecar.report import ReportError, fetch_summary, render_text
+def verdict(
+    url: str | None, *, wait: bool, timeout_s: float, since: str | None, form: str, settle: bool,
+    width: int | None,
+) -> None:  # fmt: skip
+    """Say whether v2 may be released by what a recorder knows: pass, fail or undecided, and why.
 
-        token = os.environ.get("MIRRORPROOF_READ_TOKEN") or os.environ.get("MIRRORPROOF_TOKEN")
-        try:
-            summary = asyncio.run(fetch_summary(where, token=token, settle=settle))
-        except ReportError as error:
-            raise click.ClickException(str(error)) from error
-        if form == "json":
-            click.echo(json.dumps(summary, indent=2))
-        else:
-            colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-            click.echo(render_text(summary, width=width, colour=colour), nl=False)
+    Exits with 0 for pass, 1 for fail, and 2 for undecided or where no recorder could be asked. It may be
+    asked as often as you like: looking again does not make a wrong answer likelier. docs/verdict.md says what
+    the figures mean and where limits are set.
+    """
+    where = url or os.environ.get("MIRRORPROOF_RECORDER") or "http://127.0.0.1:9600"
+    try:
+        with _told():
+            from mirrorproof_sidecar.asking import ReportError
+            from mirrorproof_sidecar.gate import EXIT_CODES, Gate
+            from mirrorproof_sidecar.verdict_text import render_verdict
+
+            token = os.environ.get("MIRRORPROOF_READ_TOKEN") or os.environ.get("MIRRORPROOF_TOKEN")
+            gate = Gate(where, token=token, since=since, settle=settle)
+            try:
+                answer = asyncio.run(gate.wait(timeout_s) if wait else gate.ask())
+            except ReportError as error:
+                raise click.ClickException(str(error)) from error
+    except click.ClickException as error:
+        raise _NotAskedError(error.message) from error
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    if form == "json":
+        click.echo(json.dumps(answer, indent=2))
+    else:
+        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        click.echo(render_verdict(answer, width=width, colour=colour), nl=False)
+    raise SystemExit(EXIT_CODES[answer["verdict"]])
+
+
+class _NotAskedError(click.ClickException):
+    exit_code = 2  # 1 would say that v2 is bad
 
 
 @contextmanager

@@ -18,7 +18,11 @@ __all__ = ["Finding", "failed", "values_json"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Two exchanges that belong together and what the comparison said; `endpoint` is the primary's."""
+    """Two exchanges that belong together and what the comparison said; `endpoint` is the primary's.
+
+    `known_noise`, of a pair with the control: all that differs was known as noise when they were compared, as
+    it would be hidden from a comparison with v2.
+    """
 
     match: Match
     key: str
@@ -28,6 +32,7 @@ class Finding:
     primary: Exchange
     other: Exchange
     comparison: Comparison
+    known_noise: bool = False
 
 
 def failed(exchange: Exchange) -> bool:

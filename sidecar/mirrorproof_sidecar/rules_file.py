@@ -1,4 +1,4 @@
-"""Reading a file of rules. Knows TOML and JSON. Must not know what a rule does."""
+"""Reading files that a comparison needs: rules, and descriptor sets. Must not know what a rule does."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from pathlib import Path
 
 from mirrorproof.errors import SettingsError
 from mirrorproof_sidecar.compare import Rules
+from mirrorproof_sidecar.compare.formats import Schemas
 
-__all__ = ["read_rules"]
+__all__ = ["read_rules", "read_schemas"]
 
 _MAX_FILE_BYTES = 1 << 20
+_MAX_DESCRIPTOR_BYTES = 64 << 20
 
 
 def read_rules(path: str) -> Rules:
@@ -26,3 +28,14 @@ def read_rules(path: str) -> Rules:
         raise SettingsError(f"MIRRORPROOF_RULES: {path} cannot be read: {error}") from error
     except SettingsError as error:
         raise SettingsError(f"MIRRORPROOF_RULES: {path}: {error}") from error
+
+
+def read_schemas(path: str) -> Schemas:
+    """The messages of the descriptor set at `path`. Raises `SettingsError` that names what is wrong."""
+    try:
+        content = Path(path).read_bytes()
+        if len(content) > _MAX_DESCRIPTOR_BYTES:
+            raise ValueError("it is larger than 64 MiB")
+        return Schemas(content)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"MIRRORPROOF_DESCRIPTORS: {path} cannot be read: {error}") from error

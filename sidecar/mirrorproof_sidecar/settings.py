@@ -18,6 +18,7 @@ from mirrorproof.settings import load
 
 __all__ = ["RecorderSettings", "is_loopback", "split_listen"]
 
+_HTTP = ("http://", "https://")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -38,6 +39,13 @@ class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
                                      "ones, they replace the store's at start. Without it the "
                                      "store's rules hold.")
     ] = None  # fmt: skip
+    thresholds: Annotated[
+        str | None, Meta(description="TOML file of what a verdict is measured by (docs/verdict.md).")
+    ] = None
+    descriptors: Annotated[
+        str | None, Meta(description="Descriptor set (protoc --include_imports --descriptor_set_out=FILE) by "
+                                     "which protobuf and gRPC bodies are compared field by field.")
+    ] = None  # fmt: skip
     retention_s: Annotated[
         float, Meta(gt=0, description="Seconds after which exchanges and what was found in them are deleted.")
     ] = 7 * 86_400.0
@@ -49,6 +57,17 @@ class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         float, Meta(ge=0, le=60, description="Seconds without further exchanges of the same request before "
                                              "it is compared: time for v1's retries to arrive.")
     ] = 1.0  # fmt: skip
+    repeat_within_s: Annotated[
+        float, Meta(ge=0, le=3600, description="Seconds within which v1's answers to the same read show what "
+                                               "is noise; 0 learns nothing from them.")
+    ] = 2.0  # fmt: skip
+    reread_primary_url: Annotated[
+        str | None, Meta(description="Where v1 is asked once more when v2 differs, to tell state that moved: "
+                                     "http://…. Only reads without credentials. Unset: never.")
+    ] = None  # fmt: skip
+    rereads_per_minute: Annotated[
+        int, Meta(ge=1, le=10_000, description="How often v1 is asked once more, at most.")
+    ] = 60
     match_sample: Annotated[
         float, Meta(ge=0, le=1, description="Share of matching comparisons that become spans; each one that "
                                             "differs does.")
@@ -81,6 +100,8 @@ class RecorderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             raise ValueError("`token` and `read_token` must not be empty; leave them out instead")
         if not self.store.startswith(("sqlite:///", "postgresql+psycopg://", "postgresql://")):
             raise ValueError("`store` has to start with sqlite:/// or postgresql+psycopg://")
+        if self.reread_primary_url is not None and not self.reread_primary_url.startswith(_HTTP):
+            raise ValueError("`reread_primary_url` has to start with http:// or https://")
         if self.log_level.upper() not in _LEVELS:
             raise ValueError(f"`log_level` has to be one of {', '.join(_LEVELS)}")
 

@@ -85,12 +85,11 @@ def test_without_the_extra_help_works_and_the_command_says_what_to_install() -> 
         for name in ("aiohttp", "sqlalchemy", "alembic", "rich", "prometheus_client", "opentelemetry.sdk"):
             sys.modules[name] = None
         from click.testing import CliRunner
-        from mirrorproof_sidecar.commands import recorder, report
-        assert CliRunner().invoke(recorder, ["--help"]).exit_code == 0
-        assert CliRunner().invoke(report, ["--help"]).exit_code == 0
-        for command in (recorder, report):
+        from mirrorproof_sidecar.commands import recorder, report, verdict
+        for command, status in ((recorder, 1), (report, 1), (verdict, 2)):
+            assert CliRunner().invoke(command, ["--help"]).exit_code == 0
             done = CliRunner().invoke(command, [])
-            assert done.exit_code == 1
+            assert done.exit_code == status
             assert "pip install 'mirrorproof[sidecar]'" in done.output, done.output
     """)
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

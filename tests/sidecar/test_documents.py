@@ -16,6 +16,7 @@ from mirrorproof.exchange import Exchange, Request, Response
 from mirrorproof.rulings import RuleAction
 from mirrorproof.settings import Settings
 from mirrorproof_sidecar.compare import DEFAULT_RULES, Kind, Result, Rules
+from mirrorproof_sidecar.judge import Limits, Thresholds
 from mirrorproof_sidecar.recorder.handlers import ROUTES
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -68,3 +69,23 @@ def test_the_examples_of_effect_rules_and_modes_are_settings(tmp_path: Path) -> 
     assert from_variable.effect_rules[0].answer is not None
     body: Any = json.loads(from_variable.effect_rules[0].answer.body)
     assert body == {"id": 1}
+
+
+def test_the_page_on_the_verdict_names_every_threshold_with_its_default() -> None:
+    text = (DOCS / "verdict.md").read_text()
+    thresholds = Thresholds()
+    for name in Thresholds.__struct_fields__:
+        value = getattr(thresholds, name)
+        if isinstance(value, bool | float):
+            assert re.search(rf"\| [^|]*`{name}`[^|]* \| {str(value).lower()} \|", text), name
+    for name in Limits.__struct_fields__:
+        own = thresholds.of("GET /").number(name)
+        shared = "" if name == "mirrored_share" else f" {thresholds.together.number(name):g}"
+        pair = rf"{shared} \| {own:g}"
+        assert re.search(rf"\| [^|]*`{name}`[^|]* \|{pair} \|", text), name
+
+
+def test_the_thresholds_on_the_page_can_be_read() -> None:
+    (example,) = blocks("verdict.md", "toml")
+
+    assert Thresholds.from_dict(tomllib.loads(example)).of("GET /search/x").number("mirrored_share") == 0.1

@@ -248,6 +248,33 @@ async def test_rules_are_read_checked_and_replaced(client: Any, make_exchange: M
     assert await client.ask("PUT", "/v1/rules", json=effective) == effective
 
 
+async def test_rules_that_were_never_of_use_are_reported(client: Any, make_exchange: Make) -> None:
+    rules = {
+        "ignore": [{"path": "/body/a"}, {"path": "/body/nowhere"}],
+        "order": [{"path": "/body/items", "as": "set"}],
+    }
+    await client.ask("PUT", "/v1/rules?defaults=0", json=rules)
+    for number in range(3):
+        one, other = (b'{"a":%d,"items":[%s]}' % (n, items) for n, items in ((1, b"1,2"), (number, b"2,1")))
+        await client.post(
+            make_exchange("primary", f"p{number}", body=one),
+            make_exchange("shadow", f"p{number}", body=other),
+        )
+        await client.summary()
+
+    found = await client.get("/v1/rules?usage=1")
+    assert found["compared"] == 3
+    assert [(rule["sort"], rule["path"], rule["pairs"]) for rule in found["rules"]] == [
+        ("ignore", "/body/a", 2), ("ignore", "/body/nowhere", 0), ("order", "/body/items", 3),
+    ]  # fmt: skip
+    assert found["unused"] == [{"sort": "ignore", "pairs": 0, "path": "/body/nowhere"}]
+
+    await client.ask("PUT", "/v1/rules?defaults=0", json={"ignore": [{"path": "/body/a"}]})
+    again = await client.get("/v1/rules?usage=1")
+    assert (again["compared"], [rule["pairs"] for rule in again["rules"]]) == (0, [0])
+    assert "usage" in (await client.get("/v1/rules?use=1", 400))["error"]
+
+
 async def test_the_default_rules_go_only_when_that_is_asked_for(client: Any, make_exchange: Make) -> None:
     rules = {"ignore": [{"path": "/body/a"}]}
     assert await client.ask("PUT", "/v1/rules?defaults=0", json=rules) == rules

@@ -8,7 +8,7 @@ import pytest
 
 from mirrorproof.errors import SettingsError
 from mirrorproof.settings import Settings, describe
-from mirrorproof_sidecar.rules_file import read_rules
+from mirrorproof_sidecar.rules_file import read_rules, read_schemas
 from mirrorproof_sidecar.settings import RecorderSettings, split_listen
 
 
@@ -96,3 +96,12 @@ def test_a_bad_file_of_rules_is_named(tmp_path: Path, name: str, content: str, s
     assert says in str(caught.value)
     with pytest.raises(SettingsError, match="MIRRORPROOF_RULES"):
         read_rules(str(tmp_path / "missing.toml"))
+
+
+@pytest.mark.parametrize(("content", "says"), [(b"nonsense", "no descriptor set"), (None, "No such file")])
+def test_a_bad_descriptor_set_is_named(tmp_path: Path, content: bytes | None, says: str) -> None:
+    path = tmp_path / "all.binpb"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError, match=f"MIRRORPROOF_DESCRIPTORS.*{says}"):
+        read_schemas(str(path))

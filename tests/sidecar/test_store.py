@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import func, select
+from sqlalchemy import column, create_engine, func, insert, select, table
 
 from mirrorproof.decision import Role
 from mirrorproof.errors import SettingsError
 from mirrorproof.exchange import Batch, Effect, Exchange, Outcome, SourceReport
-from mirrorproof_sidecar.compare import IgnoreRule, Rules
+from mirrorproof_sidecar.compare import IgnoreRule, Rules, ToleranceRule
 from mirrorproof_sidecar.recorder.settler import Settler
 from mirrorproof_sidecar.settings import RecorderSettings
 from mirrorproof_sidecar.store import Store
 from mirrorproof_sidecar.store.browsing import PairFilter, one_pair, page_of_pairs
 from mirrorproof_sidecar.store.ingest import Ingested, ingest
+from mirrorproof_sidecar.store.migrations import upgrade
 from mirrorproof_sidecar.store.retention import forget, prune_endpoints, sweep
 from mirrorproof_sidecar.store.rulebook import current_rules, put_rules
-from mirrorproof_sidecar.store.schema import METADATA
+from mirrorproof_sidecar.store.schema import METADATA, ignored
 from mirrorproof_sidecar.store.settling import backlog
 from mirrorproof_sidecar.store.summary import fields, summary
 
@@ -77,6 +79,19 @@ def test_the_migrations_make_the_tables_that_the_code_expects(house: House) -> N
         return compare_metadata(MigrationContext.configure(connection), METADATA)
 
     assert house.store.read(drift) == []
+
+
+def test_what_was_hidden_before_causes_were_kept_was_hidden_by_a_rule(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/old.db")
+    with engine.begin() as connection:
+        upgrade(connection, "0001")
+        row = {"pair": "p", "endpoint": "e", "against": "shadow", "pattern": "/body/a", "reason": "a clock"}
+        connection.execute(insert(table("ignored", *map(column, row), column("count"))), row | {"count": 2})
+        upgrade(connection)
+        (found,) = connection.execute(select(ignored))
+    engine.dispose()
+
+    assert (found.by, found.name, found.reason, found.count) == ("rule", "", "a clock", 2)
 
 
 def test_stores_that_open_at_once_do_not_clash(store_url: str) -> None:
@@ -348,8 +363,39 @@ def test_fields_show_how_much_of_it_is_noise(house: House, make_exchange: Make) 
     found = house.store.read(fields, endpoint["id"])
     assert found is not None
     (field,) = found["fields"]
-    assert (field["share"], field["noise_share"]) == (1.0, 0.25)
+    # That of the request whose control differs from v1 as well says nothing; it is listed with the reason.
+    assert (field["share"], field["noise_share"]) == (0.75, 0.25)
+    assert ("/body/a", 1) in [(one["path"], one["count"]) for one in found["ignored"]]
     assert house.store.read(fields, "nothing") is None
+
+
+def test_a_field_tells_when_it_was_seen_how_much_was_hidden_and_some_examples(
+    house: House, make_exchange: Make
+) -> None:
+    close = b'{"items":[{"price":1.0},{"price":5}]}'
+    far = b'{"items":[{"price":1.01},{"price":6}]}'
+    tolerance = ToleranceRule("/body/items/0/price", absolute=0.1)
+    house.store.write(put_rules, Rules(tolerance=(tolerance,)).with_defaults(), now_s=1.0)
+    for number in range(5):
+        house.now_s += 10.0
+        house.take(
+            make_exchange("primary", f"p{number}", body=close),
+            make_exchange("shadow", f"p{number}", body=far if number < 4 else close),
+        )
+    house.settle()
+
+    (endpoint,) = house.summary()["endpoints"]
+    found = house.store.read(fields, endpoint["id"])
+    assert found is not None
+    (field,) = found["fields"]
+    assert (field["path"], field["pairs"], field["share"]) == ("/body/items/*/price", 4, 0.8)
+    assert field["hidden"] == {"tolerance": 0.8}
+    assert field["last_seen_unix_s"] - field["first_seen_unix_s"] == 30.0
+    assert len({example["pair"] for example in field["examples"]}) == 3
+    assert {example["path"] for example in field["examples"]} == {"/body/items/1/price"}
+    assert (found["omitted"], field["folded"]) == (0, False)
+    (hidden,) = (one for one in found["ignored"] if one["by"] == "tolerance")
+    assert hidden["last_seen_unix_s"] - hidden["first_seen_unix_s"] == 30.0
 
 
 def test_pairs_are_paged_and_filtered(house: House, make_exchange: Make) -> None:
@@ -382,7 +428,10 @@ def test_new_rules_hold_for_new_comparisons(house: House, make_exchange: Make) -
 
     found = house.summary()
     assert (found["totals"]["different"], found["totals"]["matched"]) == (1, 1)
-    assert {"path": "/body/a", "reason": "a clock", "count": 1, "pairs": 1} in found["ignored"]
+    assert ("/body/a", "rule", "/body/a", "a clock", 1, 1) in {
+        tuple(one[key] for key in ("path", "by", "name", "reason", "count", "pairs"))
+        for one in found["ignored"]
+    }
     assert house.store.read(current_rules) == rules
     assert house.rows()["rules"] == 1
 
@@ -404,6 +453,7 @@ def test_what_is_too_old_is_deleted_and_nothing_of_it_stays(house: House, make_e
     house.store.write(prune_endpoints)
 
     left = {name: count for name, count in house.rows().items() if count}
+    del left["rule_usage"]  # numbers only: they say how often a rule was of use
     assert left == {"exchanges": 1, "endpoints": 1, "pending": 1}
 
 

@@ -19,23 +19,36 @@ from mirrorproof_sidecar.compare.jsontree import DuplicateKeys
 from mirrorproof_sidecar.compare.model import (
     CONFLICT_WITH_PRIMARY,
     MISSING,
+    Cause,
     Comparison,
+    Context,
     Difference,
     Ignored,
-    IgnoreRule,
     Kind,
     Missing,
+    NoiseKey,
     Result,
 )
 from mirrorproof_sidecar.compare.numbers import LongNumber
 from mirrorproof_sidecar.compare.rules import DEFAULT_RULES, Rules
+from mirrorproof_sidecar.compare.ruletypes import (
+    IgnoreRule,
+    Op,
+    Order,
+    OrderRule,
+    ToleranceRule,
+    TransformRule,
+    rule_id,
+)
 from mirrorproof_sidecar.compare.wire import difference_to_wire, to_wire
 
 __all__ = [
     "CONFLICT_WITH_PRIMARY",
     "DEFAULT_RULES",
     "MISSING",
+    "Cause",
     "Comparison",
+    "Context",
     "Difference",
     "DuplicateKeys",
     "IgnoreRule",
@@ -43,9 +56,16 @@ __all__ = [
     "Kind",
     "LongNumber",
     "Missing",
+    "NoiseKey",
+    "Op",
+    "Order",
+    "OrderRule",
     "Result",
     "Rules",
+    "ToleranceRule",
+    "TransformRule",
     "compare",
     "difference_to_wire",
+    "rule_id",
     "to_wire",
 ]

@@ -13,21 +13,23 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from mirrorproof_sidecar.compare.captured import Captured
+from mirrorproof.exchange import Exchange
+from mirrorproof_sidecar.compare.captured import Captured, captured
 from mirrorproof_sidecar.compare.content import (
     BrokenContentError,
     ContentTooLargeError,
     UnknownCodingError,
     decode,
 )
+from mirrorproof_sidecar.compare.formats import Content, Format, Schemas, UnreadableError, format_of, read
 from mirrorproof_sidecar.compare.found import Found, Where
 from mirrorproof_sidecar.compare.jsontree import BrokenJSONError, TooDeepError, parse
-from mirrorproof_sidecar.compare.jsonwalk import walk
+from mirrorproof_sidecar.compare.jsonwalk import walk, walk_raw
 from mirrorproof_sidecar.compare.media import CharsetError, Sort, decode_text
 from mirrorproof_sidecar.compare.model import MISSING, Kind
 from mirrorproof_sidecar.compare.textdiff import changed_lines
 
-__all__ = ["compare_bodies"]
+__all__ = ["compare_bodies", "tree_of"]
 
 _BOM: Final = "\ufeff"
 
@@ -39,6 +41,8 @@ class _Bodies:
     sides: tuple[Captured, Captured]
     where: Where
     found: Found
+    schemas: Schemas | None = None
+    call: str = ""
 
     @property
     def whole(self) -> bool:
@@ -67,14 +71,32 @@ class _Bodies:
         self.found.remark(self.where, text)
 
 
-def compare_bodies(primary: Captured, shadow: Captured, found: Found) -> None:
-    """Tell `found` where the two bodies differ."""
-    bodies = _Bodies((primary, shadow), found.at("body"), found)
+def compare_bodies(
+    primary: Captured, shadow: Captured, found: Found, schemas: Schemas | None = None, call: str = ""
+) -> None:
+    """Tell `found` where the two bodies differ.
+
+    `schemas` describes protobuf messages, and `call` is the path of the request that was answered.
+    """
+    bodies = _Bodies((primary, shadow), found.at("body"), found, schemas, call)
     if _identical(bodies):
         return
     decoded = _decoded(bodies)
     if decoded is not None:
         _by_content(decoded)
+
+
+def tree_of(exchange: Exchange) -> Any:
+    """The tree of a body that is whole and JSON; `None` for every other."""
+    response = exchange.response
+    body = captured("", exchange, response) if response is not None else None
+    if body is None or not body.whole or body.media.sort is not Sort.JSON:
+        return None
+    try:
+        content = decode(body.content, body.codings, whole=True)
+        return parse(decode_text(content, body.media.charset, whole=True).removeprefix(_BOM))
+    except ValueError:
+        return None
 
 
 def _identical(bodies: _Bodies) -> bool:
@@ -118,6 +140,9 @@ def _by_content(bodies: _Bodies) -> None:
     sorts = {one.media.sort, other.media.sort}
     if bodies.whole and one.content == other.content:
         return
+    form = format_of(one.media)
+    if form is not None and form is format_of(other.media) and _by_format(bodies, form):
+        return
     texts = [] if Sort.BYTES in sorts else _texts(bodies)
     if len(texts) < 2:
         _by_digest(bodies)
@@ -127,6 +152,28 @@ def _by_content(bodies: _Bodies) -> None:
         _by_structure(bodies, texts)
     else:
         _by_lines(bodies, texts)
+
+
+def _by_format(bodies: _Bodies, form: Format) -> bool:
+    """Compare as trees; false where that cannot be done."""
+    if not (bodies.whole or form.by_items):
+        return False
+    trees: list[Any] = []
+    for side in bodies.sides:
+        content = Content(side.content, side.media, side.whole, bodies.schemas, bodies.call)
+        try:
+            trees.append(read(form, content))
+        except UnreadableError as error:
+            bodies.remark(f"not compared as {form.name}: {error} on the {side.side} side")
+            return False
+    primary, shadow = form.meet(*trees) if form.meet else trees
+    if bodies.whole:
+        walk(bodies.where, primary, shadow, bodies.found)
+        return True
+    both = min(len(primary), len(shadow))
+    walk(bodies.where, primary[:both], shadow[:both], bodies.found)
+    bodies.unknown_as_cut()
+    return True
 
 
 def _texts(bodies: _Bodies) -> list[str]:
@@ -170,12 +217,29 @@ def _by_structure(bodies: _Bodies, texts: list[str]) -> None:
     if marks[0] != marks[1]:
         # RFC 8259, 8.1: a sender must not add one, and many readers fail on it.
         bodies.differ(Kind.BODY, *({"byte_order_mark": mark} for mark in marks))
+    plain = [text.removeprefix(_BOM) for text in texts]
+    if not _lazily(bodies, plain):
+        _parsed(bodies, texts, plain)
+
+
+def _lazily(bodies: _Bodies, texts: list[str]) -> bool:
+    """Compare by raw values, which is fast; false, with nothing told, where it takes a whole parse."""
+    try:
+        return walk_raw(bodies.where, texts[0].encode(), texts[1].encode(), bodies.found)
+    except UnicodeEncodeError:  # half a surrogate pair, from a character set that has them
+        return False
+    except TooDeepError as error:
+        bodies.unknown(str(error))
+        return True
+
+
+def _parsed(bodies: _Bodies, texts: list[str], plain: list[str]) -> None:
     trees: list[Any] = []
     deep: list[str] = []
     broken: list[str] = []
-    for side, text in zip(bodies.sides, texts, strict=True):
+    for side, text in zip(bodies.sides, plain, strict=True):
         try:
-            trees.append(parse(text.removeprefix(_BOM)) if text else MISSING)
+            trees.append(parse(text) if text else MISSING)
         except TooDeepError as error:
             deep.append(f"{error} on the {side.side} side")
         except BrokenJSONError as error:

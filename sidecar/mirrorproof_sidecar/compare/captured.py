@@ -14,7 +14,7 @@ from mirrorproof.exchange import Exchange, Response
 from mirrorproof_sidecar.compare.content import codings
 from mirrorproof_sidecar.compare.media import Media, media
 
-__all__ = ["Captured", "captured"]
+__all__ = ["Captured", "captured", "header_values"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,12 @@ def captured(side: str, exchange: Exchange, response: Response) -> Captured:
         side=side,
         response=response,
         whole=not (response.truncated or kept_nothing or exchange.error is not None),
-        media=media(_values(response, "content-type")),
-        codings=codings(_values(response, "content-encoding")),
+        media=media(header_values(response, "content-type")),
+        codings=codings(header_values(response, "content-encoding")),
         content=response.body,
     )
 
 
-def _values(response: Response, name: str) -> list[str]:
+def header_values(response: Response, name: str) -> list[str]:
+    """Every value of the header `name` (in lower case), in order."""
     return [value for key, value in response.headers if key.lower() == name]

@@ -41,22 +41,18 @@ def _grouped(exchange: Exchange) -> dict[_Group, list[Effect]]:
 
 
 def _compare_group(where: Where, one: list[Effect], other: list[Effect], found: Found) -> None:
-    for number, mine, its in unequal(one, other, _same):
-        place = where.child(str(number))
+    for number, mine, its in unequal([effect.digest for effect in one], [effect.digest for effect in other]):
+        place = where.child(number)
         if mine is None:
             found.differ(place, Kind.EFFECT_EXTRA, MISSING, _shown(other[number]))
         elif its is None:
             found.differ(place, Kind.EFFECT_MISSING, _shown(one[number]), MISSING)
-        elif not _same(one[mine], other[its]):
+        elif one[mine].digest != other[its].digest:
             # Where redaction made the lines equal, the digests are what is left to show.
             alike = one[mine].summary == other[its].summary
             found.differ(
                 place, Kind.EFFECT_CHANGED, _shown(one[mine], digest=alike), _shown(other[its], digest=alike)
             )
-
-
-def _same(one: Effect, other: Effect) -> bool:
-    return one.digest == other.digest
 
 
 def _shown(effect: Effect, *, digest: bool = False) -> dict[str, Any]:

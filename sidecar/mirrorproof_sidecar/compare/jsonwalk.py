@@ -1,151 +1,172 @@
-"""Two JSON trees, by structure: what is missing, extra, of another type or of another value.
+"""Two trees, by structure: what is missing, extra, of another type or value, or in another order.
 
-Knows JSON's types. Must not know rules or bounds (`Found` does), or where the trees come from.
+Knows JSON's types. Must not know rules or bounds (`Found` does), or how the trees are written (`Reader`
+does).
 
 Type-strict: `1`, `1.0`, `"1"` and `true` are four things; numbers of one type are compared as numbers.
-Nothing here recurses, so a tree's depth does not matter.
+Differences are told in the order of their paths. Nothing here recurses, so a tree's depth does not matter.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
+from collections.abc import Iterator
 from typing import Any, Final
 
-from mirrorproof_sidecar.compare.align import unequal
+import msgspec
+
+from mirrorproof_sidecar.compare.align import align
 from mirrorproof_sidecar.compare.found import Found, Where
-from mirrorproof_sidecar.compare.jsontree import DuplicateKeys
+from mirrorproof_sidecar.compare.jsontree import DuplicateKeys, TooDeepError
+from mirrorproof_sidecar.compare.lcs import Budget
 from mirrorproof_sidecar.compare.model import MISSING, Kind
-from mirrorproof_sidecar.compare.numbers import LongNumber
+from mirrorproof_sidecar.compare.nodes import ARRAY, OBJECT, Reader, TreeReader, same_leaves
+from mirrorproof_sidecar.compare.rawjson import RawReader, root
+from mirrorproof_sidecar.compare.where import segment_order
 
-__all__ = ["same", "walk"]
+__all__ = ["walk", "walk_raw"]
 
-_TYPES: Final = {
-    type(None): "null",
-    bool: "boolean",
-    int: "integer",
-    float: "number",
-    Decimal: "number",
-    str: "string",
-    list: "array",
-    dict: "object",
-    DuplicateKeys: "object",
-}
-_CONTAINERS: Final = frozenset({dict, list, DuplicateKeys})
+_MAX_RAW_DEPTH: Final = 24
+"""Each level of raw text is read once more than the level above it; deeper down, all is parsed at once."""
+_MAX_ALIGNED: Final = 200_000
+_MAX_ORDER_SHOWN: Final = 50
+
+_Node = tuple[Where, Any, Any]
 
 
 def walk(where: Where, primary: Any, shadow: Any, found: Found) -> None:
-    """Tell `found` every difference between the two trees."""
-    if type(primary) is type(shadow) and type(primary) in _CONTAINERS:
-        _Walk(found).run(where, primary, shadow)
-    elif not same(primary, shadow):
-        _tell(where, primary, shadow, found)
+    """Tell `found` every difference between two trees of plain values."""
+    _Walk(found, TreeReader(), Budget(_MAX_ALIGNED)).run(where, primary, shadow)
 
 
-def same(primary: Any, shadow: Any) -> bool:
-    """Whether the two trees are equal in all that `walk` tells apart. Stops at the first difference."""
-    waiting: list[tuple[Any, Any]] = [(primary, shadow)]
-    while waiting:
-        one, other = waiting.pop()
-        if type(one) is not type(other):
-            return False
-        if type(one) is dict:
-            if one.keys() != other.keys():
-                return False
-            waiting.extend((value, other[key]) for key, value in one.items())
-        elif type(one) is list:
-            if len(one) != len(other):
-                return False
-            waiting.extend(zip(one, other, strict=True))
-        elif type(one) is DuplicateKeys:
-            if _keys(one) != _keys(other):
-                return False
-            waiting.extend((mine[1], its[1]) for mine, its in zip(one.pairs, other.pairs, strict=True))
-        elif not _equal(one, other):
-            return False
+def walk_raw(where: Where, primary: bytes, shadow: bytes, found: Found) -> bool:
+    """The same for two JSON texts in UTF-8, decoding only what differs.
+
+    `False`, with nothing told, if a text is one that only `jsontree` can read, or nobody. Raises
+    `TooDeepError`, with what was found until then told, if what differs is nested too deep to be parsed.
+    """
+    try:
+        one, other = root(primary), root(shadow)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    try:
+        _Walk(found, RawReader(), Budget(_MAX_ALIGNED)).run(where, one, other)
+    except RecursionError as error:  # the caller's own stack was nearly full
+        raise TooDeepError("nested too deep for the stack that was left") from error
     return True
 
 
 class _Walk:
-    """One walk: the pairs of containers, of one type each, that are still to be looked into."""
+    """One walk."""
 
-    __slots__ = ("_found", "_waiting")
+    __slots__ = ("_budget", "_found", "_raw", "_reader")
 
-    def __init__(self, found: Found) -> None:
+    def __init__(self, found: Found, reader: Reader, budget: Budget) -> None:
         self._found = found
-        self._waiting: list[tuple[Where, Any, Any]] = []
+        self._reader = reader
+        self._budget = budget
+        self._raw = isinstance(reader, RawReader)
 
     def run(self, where: Where, primary: Any, shadow: Any) -> None:
-        self._waiting.append((where, primary, shadow))
-        while self._waiting:
-            place, one, other = self._waiting.pop()
-            if type(one) is dict:
-                self._objects(place, one, other)
-            elif type(one) is list:
-                self._arrays(place, one, other)
-            else:
-                self._duplicates(place, one, other)
-
-    def _objects(self, place: Where, one: dict[str, Any], other: dict[str, Any]) -> None:
-        # Sorted, so that what is found does not depend on which side is which, even where a bound ends it.
-        keys = sorted(one) if one.keys() == other.keys() else sorted(one.keys() | other.keys())
-        for key in keys:
-            self._visit(place, key, one.get(key, MISSING), other.get(key, MISSING))
-
-    def _arrays(self, place: Where, one: list[Any], other: list[Any]) -> None:
-        for number, mine, its in unequal(one, other, same):
-            self._visit(
-                place,
-                number,
-                MISSING if mine is None else one[mine],
-                MISSING if its is None else other[its],
-            )
-
-    def _duplicates(self, place: Where, one: DuplicateKeys, other: DuplicateKeys) -> None:
-        _remark_duplicates(place, one, other, self._found)
-        if _keys(one) != _keys(other):
-            self._found.differ(place, Kind.CHANGED_VALUE, one, other)
+        if self._reader.plainly_same(primary, shadow):
             return
-        for (key, mine), (_, its) in zip(one.pairs, other.pairs, strict=True):
-            self._visit(place, key, mine, its)
+        open_: list[Iterator[_Node]] = [iter([(where, primary, shadow)])]
+        while open_:
+            node = next(open_[-1], None)
+            if node is None:
+                open_.pop()
+            elif self._raw and len(open_) > _MAX_RAW_DEPTH:
+                self._parsed(*node)
+            else:
+                below = self._visit(*node)
+                if below is not None:
+                    open_.append(below)
 
-    def _visit(self, above: Where, segment: str | int, one: Any, other: Any) -> None:
-        if type(one) is type(other):
-            if type(one) in _CONTAINERS:
-                self._waiting.append((above.child(str(segment)), one, other))
-                return
-            if _equal(one, other):
-                return
-        _tell(above.child(str(segment)), one, other, self._found)
+    def _parsed(self, where: Where, one: Any, other: Any) -> None:
+        sides = (MISSING if node is MISSING else self._reader.value(node) for node in (one, other))
+        _Walk(self._found, TreeReader(), self._budget).run(where, *sides)
+
+    def _visit(self, where: Where, one: Any, other: Any) -> Iterator[_Node] | None:
+        """Tell what differs at `where` itself; what is below, to be visited."""
+        if one is MISSING or other is MISSING:
+            kind = Kind.EXTRA if one is MISSING else Kind.MISSING
+            self._found.differ(where, kind, one, other, self._value)
+            return None
+        if type(one) is type(other) is dict:
+            return self._members(where, one, other)
+        sort, its = self._reader.sort(one), self._reader.sort(other)
+        if sort == its == OBJECT:
+            return self._objects(where, one, other)
+        if sort == its == ARRAY:
+            return self._arrays(where, one, other)
+        self._leaf(where, one, other, sort == its)
+        return None
+
+    def _leaf(self, where: Where, one: Any, other: Any, same_sort: bool) -> None:
+        mine, its = self._reader.value(one), self._reader.value(other)
+        if not same_sort:
+            self._found.differ(where, Kind.CHANGED_TYPE, mine, its)
+        elif not same_leaves(mine, its):
+            self._found.differ(where, Kind.CHANGED_VALUE, mine, its)
+
+    def _objects(self, where: Where, one: Any, other: Any) -> Iterator[_Node] | None:
+        mine, its = self._reader.members(one), self._reader.members(other)
+        if mine is None or its is None:
+            self._duplicates(where, one, other)
+            return None
+        return self._members(where, mine, its)
+
+    def _members(self, where: Where, mine: dict[str, Any], its: dict[str, Any]) -> Iterator[_Node] | None:
+        keys = self._reader.unequal_keys(mine, its)
+        if len(keys) > 1:
+            keys.sort(key=segment_order)
+        return iter([(where.child(key), mine.get(key, MISSING), its.get(key, MISSING)) for key in keys])
+
+    def _arrays(self, where: Where, one: Any, other: Any) -> Iterator[_Node]:
+        mine, its = list(self._reader.items(one)), list(self._reader.items(other))
+        rule = self._found.order_of(where)
+        aligned = align(mine, its, self._reader, rule, self._budget)
+        if aligned.order is not None:
+            shown = self._order((mine, its), aligned.order, aligned.key)
+            self._found.reordered(where, *shown, rule if rule is not None and rule.order_is_free else None)
+        return (
+            (where.child(shown_at), MISSING if i is None else mine[i], MISSING if j is None else its[j])
+            for shown_at, i, j in aligned.steps
+        )
+
+    def _order(
+        self, sides: tuple[list[Any], list[Any]], places: tuple[list[int], list[int]], key: str | None
+    ) -> tuple[list[Any], list[Any]]:
+        """What stands at these places, from the first that differs: the items' keys if they have one, else
+        the items."""
+        one, other = (
+            [_named(side[position], key) for position in at] for side, at in zip(sides, places, strict=True)
+        )
+        same = self._reader.same
+        first = next((at for at, pair in enumerate(zip(one, other, strict=False)) if not same(*pair)), 0)
+        shown = slice(first, first + _MAX_ORDER_SHOWN)
+        return [self._value(node) for node in one[shown]], [self._value(node) for node in other[shown]]
+
+    def _duplicates(self, where: Where, one: Any, other: Any) -> None:
+        """Objects of which one at least repeats a key: their pairs count in order."""
+        trees = self._value(one), self._value(other)
+        repeats = [
+            name
+            for name, tree in zip(("primary", "shadow"), trees, strict=True)
+            if type(tree) is DuplicateKeys
+        ]
+        pairs = [tree.pairs if type(tree) is DuplicateKeys else tuple(tree.items()) for tree in trees]
+        if len(repeats) == 2 and [key for key, _ in pairs[0]] == [key for key, _ in pairs[1]]:
+            for (key, mine), (_, its) in zip(*pairs, strict=True):
+                _Walk(self._found, TreeReader(), self._budget).run(where.child(key), mine, its)
+        else:
+            self._found.differ(where, Kind.CHANGED_VALUE, *trees)
+        self._found.remark(
+            where, f"an object repeats a key ({' and '.join(repeats)}); its pairs count in order"
+        )
+
+    def _value(self, node: Any) -> Any:
+        return MISSING if node is MISSING else self._reader.value(node)
 
 
-def _tell(place: Where, one: Any, other: Any, found: Found) -> None:
-    """A difference between two values that are known to differ, and are no containers of one type."""
-    if one is MISSING:
-        found.differ(place, Kind.EXTRA, one, other)
-    elif other is MISSING:
-        found.differ(place, Kind.MISSING, one, other)
-    elif _type(one) != _type(other):
-        found.differ(place, Kind.CHANGED_TYPE, one, other)
-    else:
-        _remark_duplicates(place, one, other, found)
-        found.differ(place, Kind.CHANGED_VALUE, one, other)
-
-
-def _remark_duplicates(place: Where, one: Any, other: Any, found: Found) -> None:
-    repeats = [name for name, tree in (("primary", one), ("shadow", other)) if type(tree) is DuplicateKeys]
-    if repeats:
-        found.remark(place, f"an object repeats a key ({' and '.join(repeats)}); its pairs count in order")
-
-
-def _keys(tree: DuplicateKeys) -> list[str]:
-    return [key for key, _ in tree.pairs]
-
-
-def _equal(one: Any, other: Any) -> bool:
-    return bool(one == other) or (one != one and other != other)  # noqa: PLR0124  NaN is not equal to itself
-
-
-def _type(value: Any) -> str:
-    if type(value) is LongNumber:
-        return "integer" if value.integer else "number"
-    return _TYPES[type(value)]
+def _named(node: Any, key: str | None) -> Any:
+    return node[key] if key is not None and type(node) is dict and key in node else node

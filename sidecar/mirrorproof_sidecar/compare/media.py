@@ -7,8 +7,10 @@ here are decoded: Python also takes `zlib`, `hex` and `punycode` for encodings, 
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 from typing import Final
 
 __all__ = ["CharsetError", "Media", "Sort", "decode_text", "media"]
@@ -41,10 +43,11 @@ class CharsetError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A Content-Type. `charset` is in lower case, `utf-8` where none is named."""
+    """A Content-Type. `charset` is in lower case, `utf-8` where none is named; so are parameters' names."""
 
     type: str
     charset: str = "utf-8"
+    parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def sort(self) -> Sort:
@@ -58,12 +61,14 @@ def media(header_values: list[str]) -> Media:
     """The first Content-Type."""
     if not header_values:
         return Media("")
-    essence, *parameters = header_values[0][:_MAX_HEADER_CHARS].lower().split(";")
-    for parameter in parameters:
+    essence, *given = header_values[0][:_MAX_HEADER_CHARS].split(";")
+    parameters: dict[str, str] = {}
+    for parameter in given:
         name, _, value = parameter.partition("=")
-        if name.strip() == "charset" and (charset := value.strip().strip('"')):
-            return Media(essence.strip(), charset)
-    return Media(essence.strip())
+        if value := value.strip().strip('"'):
+            parameters.setdefault(name.strip().lower(), value)
+    charset = parameters.get("charset", "utf-8").lower()
+    return Media(essence.strip().lower(), charset, MappingProxyType(parameters))
 
 
 def decode_text(body: bytes, charset: str, *, whole: bool) -> str:

@@ -5,25 +5,25 @@ Knows the closed sets of kinds and results. Must not know how a difference is fo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import Annotated, Any, Final
+from types import MappingProxyType
+from typing import Any, Final
 
-import msgspec
-from msgspec import Meta
-
-from mirrorproof.errors import SettingsError
-from mirrorproof_sidecar.compare.pointer import check_pattern
+from mirrorproof_sidecar.compare.formats.schemas import Schemas
 
 __all__ = [
     "CONFLICT_WITH_PRIMARY",
     "MISSING",
+    "Cause",
     "Comparison",
+    "Context",
     "Difference",
-    "IgnoreRule",
     "Ignored",
     "Kind",
     "Missing",
+    "NoiseKey",
     "Result",
 ]
 
@@ -55,7 +55,7 @@ class Kind(StrEnum):
     EXTRA = "extra"  # the shadow has it, the primary does not
     CHANGED_VALUE = "changed_value"
     CHANGED_TYPE = "changed_type"
-    ORDER = "order"  # reserved: the same items in another order
+    ORDER = "order"  # the same items in another order
     EFFECT_MISSING = "effect_missing"
     EFFECT_EXTRA = "effect_extra"
     EFFECT_CHANGED = "effect_changed"
@@ -70,22 +70,15 @@ class Result(StrEnum):
     INCOMPARABLE = "incomparable"
 
 
-class IgnoreRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Hides the differences whose path fits.
+class Cause(StrEnum):
+    """Why a difference does not count."""
 
-    `path` is a JSON pointer in which `*` within a segment stands for any characters and a segment `**` for
-    any number of segments, none included. A rule hides what it names and nothing below: `/body/meta` hides
-    a changed or missing `meta`, `/body/meta/**` also what changed inside. `endpoint`, where given, has to fit
-    `"<METHOD> <route or path>"` of the primary; `*` in it stands for any characters.
-    """
-
-    path: Annotated[str, Meta(min_length=1, max_length=500)]
-    endpoint: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
-    reason: Annotated[str, Meta(max_length=500)] = ""
-
-    def __post_init__(self) -> None:
-        if wrong := check_pattern(self.path):
-            raise SettingsError(f"`path` {self.path!r} {wrong}")
+    RULE = "rule"  # a rule names its place
+    TOLERANCE = "tolerance"  # a rule lets the two values be this far apart
+    SHAPE = "shape"  # both values are of one volatile sort, such as two fresh timestamps
+    CORRESPONDENCE = "correspondence"  # v1's value stands for v2's wherever it appears in this pair
+    NOISE = "noise"  # v1 differs from its control here as well
+    MOVED = "moved"  # the state moved between the two reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +97,34 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A difference and the rule that hid it: the first in order that fits."""
+    """A difference that does not count, and why.
+
+    `name` is what hid it: the path of a rule (the first in order that fits), or the name of a recogniser.
+    `reason` is in words for those who read the report; it may be empty for a rule.
+    """
 
     difference: Difference
-    rule: IgnoreRule
+    by: Cause
+    name: str
+    reason: str
+
+
+NoiseKey = tuple[str, str, str]
+"""Endpoint (`Endpoint.id`), path pattern (`endpoints.path_pattern`) and kind of a difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the shell knows beside the two exchanges; nothing by default.
+
+    The times are when each version answered, in seconds since 1970. `noise` holds what was learnt to differ
+    between v1 and its control, with the reason to show. `schemas` describes protobuf messages.
+    """
+
+    primary_time_unix_s: float | None = None
+    shadow_time_unix_s: float | None = None
+    noise: Mapping[NoiseKey, str] = field(default_factory=lambda: MappingProxyType({}))
+    schemas: Schemas | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +133,7 @@ class Comparison:
 
     Both lists of differences are sorted by path and bounded; the `…_omitted` count the rest.
     `incomparable` says in plain words which part could not be compared and why, `remarks` what else a
-    reader should know.
+    reader should know. `used` are the rules (`rule_id`) that hid something, or decided how it is compared.
     """
 
     differences: tuple[Difference, ...] = ()
@@ -125,6 +142,7 @@ class Comparison:
     remarks: tuple[str, ...] = ()
     differences_omitted: int = 0
     ignored_omitted: int = 0
+    used: tuple[str, ...] = ()
 
     @property
     def result(self) -> Result:

@@ -1,43 +1,61 @@
-"""Which differences do not count, and why.
+"""What the comparison is told: the whole set of rules, as TOML and JSON have it, and which hold for a pair.
 
-Knows rules as people write them, as JSON, and which of them fit a path. Must not know what is compared.
-
-Theory of operation. All rules that apply to an endpoint are one automaton: a state is the set of (rule,
-position in its pattern) reached by the segments so far. `Matcher.step` takes one segment; a state in
-which a rule's position is its pattern's end is hidden by that rule. So a path is matched while it is walked,
-at a cost that does not grow with the number of rules that stopped fitting, and with a bound on the whole.
+Knows which rules contradict each other. Must not know what is compared.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Iterator
+from itertools import combinations
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 
 from mirrorproof.errors import SettingsError
-from mirrorproof_sidecar.compare.model import IgnoreRule
-from mirrorproof_sidecar.compare.pointer import ANY_DEPTH, glob, split
+from mirrorproof_sidecar.compare.matcher import Automaton, Matcher
+from mirrorproof_sidecar.compare.ruletypes import (
+    IgnoreRule,
+    Op,
+    OrderRule,
+    PlacedRule,
+    ToleranceRule,
+    TransformRule,
+)
 
-__all__ = ["DEFAULT_RULES", "Matcher", "Rules", "State", "TooCostlyError", "matcher_for"]
+__all__ = ["DEFAULT_RULES", "Rules", "matcher_for"]
 
 _MAX_RULES: Final = 500
 _MAX_JSON_BYTES: Final = 1 << 20
-_MAX_STEPS: Final = 2_000_000
+_MAX_COMPILED: Final = 16
+_MAX_AUTOMATA: Final = 200
 
-State = tuple[tuple[int, int], ...]
-"""Sorted (rule, position) pairs."""
+_Few = Meta(max_length=_MAX_RULES)
 
 
-class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the comparison is told to disregard. `Rules()` disregards nothing."""
+class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the comparison is told to disregard. `Rules()` has no rule.
 
-    ignore: Annotated[tuple[IgnoreRule, ...], Meta(max_length=_MAX_RULES)] = ()
+    `shapes`: two values of one volatile sort, such as two fresh timestamps, match (default: they do).
+    `correspond`: a value that stands for v2's wherever it appears in the pair matches (default: it does).
+    Raises `SettingsError` if two rules contradict each other, naming both.
+    """
+
+    ignore: Annotated[tuple[IgnoreRule, ...], _Few] = ()
+    tolerance: Annotated[tuple[ToleranceRule, ...], _Few] = ()
+    transform: Annotated[tuple[TransformRule, ...], _Few] = ()
+    order: Annotated[tuple[OrderRule, ...], _Few] = ()
+    shapes: bool = True
+    correspond: bool = True
 
     def __post_init__(self) -> None:
-        if len(self.ignore) > _MAX_RULES:
-            raise SettingsError(f"`ignore` holds {len(self.ignore)} rules; at most {_MAX_RULES} are taken")
+        for name in ("ignore", "tolerance", "transform", "order"):
+            if (number := len(getattr(self, name))) > _MAX_RULES:
+                raise SettingsError(f"`{name}` holds {number} rules; at most {_MAX_RULES} are taken")
+        for (name, rule), (other_name, other), why in _contradictions(self):
+            raise SettingsError(
+                f"`{name}` ({rule}) and `{other_name}` ({other}) contradict each other: {why}"
+            )
 
     @classmethod
     def from_dict(cls, data: object) -> Rules:
@@ -69,7 +87,46 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def with_defaults(self) -> Rules:
         """The defaults and, after them, these; doing it twice changes nothing."""
         own = tuple(rule for rule in self.ignore if rule not in DEFAULT_RULES.ignore)
-        return Rules(DEFAULT_RULES.ignore + own)
+        return msgspec.structs.replace(self, ignore=DEFAULT_RULES.ignore + own)
+
+    def placed(self) -> Iterator[tuple[str, PlacedRule]]:
+        """Every rule with the name of the list it stands in."""
+        for name in ("ignore", "tolerance", "transform", "order"):
+            for rule in getattr(self, name):
+                yield name, rule
+
+
+_Named = tuple[str, PlacedRule]
+
+
+def _contradictions(rules: Rules) -> Iterator[tuple[_Named, _Named, str]]:
+    """Rules for the same path and overlapping pairs that cannot both be meant."""
+    by_path: dict[str, list[_Named]] = {}
+    for name, rule in rules.placed():
+        by_path.setdefault(rule.path, []).append((name, rule))
+    for group in by_path.values():
+        if len({name for name, _ in group}) == 1 and group[0][0] == "ignore":
+            continue
+        for one, other in combinations(group, 2):
+            if one[1].same_places(other[1]) and (why := _quarrel(one[1], other[1])):
+                yield one, other, why
+
+
+def _quarrel(one: PlacedRule, other: PlacedRule) -> str:
+    kinds = {type(one), type(other)}
+    if IgnoreRule in kinds and kinds & {ToleranceRule, TransformRule}:
+        return "what is ignored is not compared; keep one of the two"
+    if len(kinds) > 1:
+        return ""
+    if isinstance(one, OrderRule) and isinstance(other, OrderRule):
+        return "" if (one.way, one.key) == (other.way, other.key) else "one place has one order"
+    if isinstance(one, ToleranceRule) and isinstance(other, ToleranceRule):
+        mine, its = ((rule.absolute, rule.relative, rule.seconds) for rule in (one, other))
+        return "" if mine == its else "one place has one tolerance; put the bounds into one rule"
+    if isinstance(one, TransformRule) and isinstance(other, TransformRule):
+        rounds = one.op is other.op is Op.ROUND and one.digits != other.digits
+        return "a number is rounded to one number of digits" if rounds else ""
+    return ""
 
 
 _DEFAULT_HEADERS: Final = {
@@ -95,76 +152,43 @@ nothing that the body does not, and where it is made from a file's time it diffe
 cannot tell that one is missing from that it changed, so a lost `etag` shows among the ignored only."""
 
 
-class TooCostlyError(Exception):
-    """The rules take more steps than one comparison is allowed."""
+class _Compiled:
+    """A set of rules, and the automata for the pairs that were met."""
+
+    __slots__ = ("_automata", "_conditional", "_rules")
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = [rule for _, rule in rules.placed()]
+        self._conditional = [number for number, rule in enumerate(self._rules) if not rule.everywhere]
+        self._automata: dict[tuple[int, ...], Automaton] = {}
+
+    def automaton(self, *pair: Any) -> Automaton:
+        out = tuple(number for number in self._conditional if not self._rules[number].holds_for(*pair))
+        found = self._automata.get(out)
+        if found is None:
+            if len(self._automata) >= _MAX_AUTOMATA:
+                self._automata.clear()
+            rules = [rule for number, rule in enumerate(self._rules) if number not in out]
+            found = self._automata[out] = Automaton(rules)
+        return found
 
 
-class Matcher:
-    """The rules that apply to one comparison."""
-
-    __slots__ = ("_patterns", "_rules", "_steps", "start")
-
-    def __init__(self, rules: tuple[IgnoreRule, ...], patterns: tuple[tuple[str, ...], ...]) -> None:
-        self._rules = rules
-        self._patterns = patterns
-        self._steps = 0
-        self.start: State = self._settle((index, 0) for index in range(len(rules)))
-
-    def step(self, state: State, segment: str) -> State:
-        """The state after one more segment."""
-        if not state:
-            return state
-        self._steps += len(state) * (1 + len(segment) // 100)
-        if self._steps > _MAX_STEPS:
-            raise TooCostlyError
-        reached: set[tuple[int, int]] = set()
-        for index, position in state:
-            pattern = self._patterns[index]
-            if position == len(pattern):
-                continue
-            wanted = pattern[position]
-            if wanted == ANY_DEPTH:
-                reached.add((index, position))
-            elif wanted == segment or ("*" in wanted and glob(wanted, segment)):
-                reached.add((index, position + 1))
-        return self._settle(reached)
-
-    def hidden_by(self, state: State) -> IgnoreRule | None:
-        """The first rule that hides a difference at this place."""
-        for index, position in state:
-            if position == len(self._patterns[index]):
-                return self._rules[index]
-        return None
-
-    def hides_all_below(self, state: State) -> IgnoreRule | None:
-        """The first rule that hides this place and everything below it."""
-        for index, position in state:
-            if self._patterns[index][position:] == (ANY_DEPTH,):
-                return self._rules[index]
-        return None
-
-    def _settle(self, places: Any) -> State:
-        # A `**` may stand for no segment at all, so the position behind it is reached as well.
-        reached = set()
-        for index, at in places:
-            reached.add((index, at))
-            position, pattern = at, self._patterns[index]
-            while position < len(pattern) and pattern[position] == ANY_DEPTH:
-                position += 1
-                reached.add((index, position))
-        return tuple(sorted(reached))
+_COMPILED: dict[int, tuple[Rules, _Compiled]] = {}
+"""By `id`: hashing a long set of rules for each pair costs more than comparing it. Holding the rules keeps
+their `id` theirs."""
 
 
-def matcher_for(rules: Rules, endpoint: str) -> Matcher:
-    """A fresh matcher of the rules that apply to `endpoint` (`"GET /orders/{id}"`)."""
-    fitting = [
-        (rule, pattern)
-        for rule, pattern in _compiled(rules)
-        if rule.endpoint is None or glob(rule.endpoint, endpoint)
-    ]
-    return Matcher(tuple(rule for rule, _ in fitting), tuple(pattern for _, pattern in fitting))
-
-
-@lru_cache(maxsize=64)
-def _compiled(rules: Rules) -> tuple[tuple[IgnoreRule, tuple[str, ...]], ...]:
-    return tuple((rule, split(rule.path)) for rule in rules.ignore)
+def matcher_for(
+    rules: Rules,
+    endpoint: str,
+    content_types: tuple[str, str] = ("", ""),
+    statuses: tuple[int, int] = (0, 0),
+) -> Matcher:
+    """A fresh matcher of the rules that hold for a pair of `endpoint` (`"GET /orders/{id}"`) whose two
+    answers have these media types and statuses (0: there was none)."""
+    known = _COMPILED.get(id(rules))
+    if known is None:
+        if len(_COMPILED) >= _MAX_COMPILED:
+            _COMPILED.clear()
+        known = _COMPILED[id(rules)] = (rules, _Compiled(rules))
+    return Matcher(known[1].automaton(endpoint, content_types, statuses))

@@ -45,7 +45,10 @@ def to_wire(comparison: Comparison) -> dict[str, Any]:
         "differences_omitted": comparison.differences_omitted,
         "ignored": [
             difference_to_wire(ignored.difference)
-            | {"rule": {"path": storable(ignored.rule.path), "reason": storable(ignored.rule.reason)}}
+            | {
+                "by": ignored.by.value,
+                "rule": {"path": storable(ignored.name), "reason": storable(ignored.reason)},
+            }
             for ignored in comparison.ignored
         ],
         "ignored_omitted": comparison.ignored_omitted,

@@ -26,8 +26,9 @@ _HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 _WORDS: Final = {
-    404: "there is nothing here; the calls are /v1/exchanges, /v1/summary, /v1/endpoints/{id}/fields, "
-    "/v1/pairs, /v1/pairs/{id}, /v1/rules, /healthz, /readyz and /metrics; docs/http-api.md describes them",
+    404: "there is nothing here; the calls are /v1/exchanges, /v1/summary, /v1/verdict, "
+    "/v1/endpoints/{id}/fields, /v1/trends, /v1/pairs, /v1/pairs/{id}, /v1/rules, /healthz, /readyz "
+    "and /metrics; docs/http-api.md describes them",
     413: "the post is larger than MIRRORPROOF_MAX_POST_BYTES allows; send fewer exchanges at once",
 }
 

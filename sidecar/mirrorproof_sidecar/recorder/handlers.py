@@ -20,8 +20,9 @@ from mirrorproof_sidecar.recorder.metrics import CONTENT_TYPE
 from mirrorproof_sidecar.recorder.service import Recorder
 from mirrorproof_sidecar.store.browsing import PairFilter, one_pair, page_of_pairs
 from mirrorproof_sidecar.store.retention import forget
-from mirrorproof_sidecar.store.rulebook import current_rules, put_rules
+from mirrorproof_sidecar.store.rulebook import current_rules, put_rules, usage
 from mirrorproof_sidecar.store.summary import fields
+from mirrorproof_sidecar.store.trends import trends
 
 __all__ = ["RECORDER", "ROUTES", "unpack"]
 
@@ -37,6 +38,9 @@ _PAIR_FILTERS: Final = ("endpoint", "result", "path", "kind", "pair_id", "agains
 _CLOSED_FILTERS: Final = {
     "result": tuple(map(str, Result)), "kind": tuple(map(str, Kind)), "against": ("shadow", "control"),
 }  # fmt: skip
+_SECONDS: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?", re.ASCII)
+_GATE: Final = {"pass": 200, "fail": 417, "undecided": 425}
+"""For hooks that look at the status only."""
 _OFF: Final = ("0", "false")
 _ON: Final = ("", "1", "true")
 V = TypeVar("V")
@@ -72,10 +76,28 @@ async def get_summary(request: web.Request) -> web.Response:
     return json_answer(await recorder.summary())
 
 
+async def get_verdict(request: web.Request) -> web.Response:
+    """The verdict. 200 always, or with `?gate=1` a status that tells it."""
+    recorder = request.app[RECORDER]
+    _refuse_unknown(request, ("gate", "settle", "since"))
+    since_s = _seconds(request, "since")
+    settle = _switch(request, "settle")
+    if settle:
+        await recorder.settle_now()
+    found = await recorder.verdict(since_s, fresh=settle)
+    return json_answer(found, _GATE[found["verdict"]] if _switch(request, "gate") else 200)
+
+
 async def get_fields(request: web.Request) -> web.Response:
     """The differences of one endpoint, by field."""
     found = await request.app[RECORDER].read(fields, request.match_info["id"])
     return json_answer(_or_404(found, "endpoint"))
+
+
+async def get_trends(request: web.Request) -> web.Response:
+    """Results over time and durations; with `?endpoint=` of one endpoint, by its id."""
+    _refuse_unknown(request, ("endpoint",))
+    return json_answer(await request.app[RECORDER].read(trends, request.query.get("endpoint")))
 
 
 async def get_pairs(request: web.Request) -> web.Response:
@@ -109,7 +131,10 @@ async def delete_pair(request: web.Request) -> web.Response:
 
 
 async def get_rules(request: web.Request) -> web.Response:
-    """The rules that hold, the default ones among them."""
+    """The rules that hold, the default ones among them; with `?usage=1` in how many pairs each was of use."""
+    _refuse_unknown(request, ("usage",))
+    if request.query.get("usage", "0") in _ON:
+        return json_answer(await request.app[RECORDER].read(usage))
     rules = await request.app[RECORDER].read(current_rules)
     return web.Response(body=rules.to_json(), content_type="application/json")
 
@@ -158,7 +183,9 @@ async def get_metrics(request: web.Request) -> web.Response:
 ROUTES: Final = (
     web.post("/v1/exchanges", post_exchanges),
     web.get("/v1/summary", get_summary),
+    web.get("/v1/verdict", get_verdict),
     web.get("/v1/endpoints/{id}/fields", get_fields),
+    web.get("/v1/trends", get_trends),
     web.get("/v1/pairs", get_pairs),
     web.get("/v1/pairs/{id}", get_pair),
     web.delete("/v1/pairs/{id}", delete_pair),
@@ -207,6 +234,22 @@ def _refuse_unknown(request: web.Request, known: tuple[str, ...]) -> None:
     for name in request.query:
         if name not in known:
             raise ProblemError(400, f"{name!r} is no parameter here; there are {', '.join(known)}")
+
+
+def _switch(request: web.Request, name: str) -> bool:
+    value = request.query.get(name, "0")
+    if value not in _OFF + _ON:
+        raise ProblemError(400, f"`{name}` has to be 1 or 0")
+    return value in _ON
+
+
+def _seconds(request: web.Request, name: str) -> float | None:
+    text = request.query.get(name)
+    if text is None:
+        return None
+    if not _SECONDS.fullmatch(text):
+        raise ProblemError(400, f"`{name}` has to be seconds since 1970, such as 1700000000")
+    return float(text)
 
 
 def _or_404(found: V | None, what: str) -> V:

@@ -16,9 +16,11 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from sqlalchemy import Connection
 
 from mirrorproof.exchange import Batch
+from mirrorproof_sidecar.judge import Thresholds
 from mirrorproof_sidecar.recorder.metrics import Metrics
 from mirrorproof_sidecar.recorder.settler import BATCH_KEYS, Settler
-from mirrorproof_sidecar.rules_file import read_rules
+from mirrorproof_sidecar.recorder.verdicts import Verdicts, verdict
+from mirrorproof_sidecar.rules_file import read_rules, read_schemas
 from mirrorproof_sidecar.settings import RecorderSettings
 from mirrorproof_sidecar.store import Store
 from mirrorproof_sidecar.store.ingest import Ingested, ingest
@@ -27,6 +29,7 @@ from mirrorproof_sidecar.store.rulebook import put_rules
 from mirrorproof_sidecar.store.settling import backlog, bump
 from mirrorproof_sidecar.store.summary import summary
 from mirrorproof_sidecar.telemetry import Telemetry
+from mirrorproof_sidecar.thresholds_file import read_thresholds
 
 __all__ = ["Recorder"]
 
@@ -59,6 +62,8 @@ class Recorder:
         self._tasks: list[asyncio.Task[None]] = []
         self._round = asyncio.Lock()
         self._backlog = 0
+        self._thresholds = Thresholds()
+        self._verdicts = Verdicts(self._verdict)
 
     @property
     def overloaded(self) -> bool:
@@ -68,8 +73,11 @@ class Recorder:
     async def start(self) -> None:
         """Open the store and start working. Raises `SettingsError`, or what the database raises."""
         rules = read_rules(self.settings.rules) if self.settings.rules else None
+        schemas = read_schemas(self.settings.descriptors) if self.settings.descriptors else None
+        self._thresholds = read_thresholds(self.settings.thresholds)
         self._store = store = await self._in_thread(Store, self.settings.store)
-        self._settler = Settler(store, self.settings, (self.telemetry.observe, self.metrics.observe))
+        observers = (self.telemetry.observe, self.metrics.observe)
+        self._settler = Settler(store, self.settings, observers, schemas)
         if rules is not None:
             await self.write(put_rules, rules, now_s=self.clock())
         self._backlog = await self.read(backlog)
@@ -132,6 +140,15 @@ class Recorder:
             **found,
             "spans": self.telemetry.counts,
         }
+
+    async def verdict(self, since_s: float | None = None, *, fresh: bool = False) -> dict[str, Any]:
+        """The answer of `GET /v1/verdict`: on what came from `since_s` on; `fresh`: counted for this
+        question."""
+        return await self._verdicts.ask(since_s, fresh=fresh)
+
+    async def _verdict(self, since_s: float | None) -> dict[str, Any]:
+        found = await self.read(verdict, self._thresholds, since_s)
+        return {"schema": 1, "generated_unix_s": round(self.clock(), 3), "since_unix_s": since_s, **found}
 
     async def read(
         self, call: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Row, exists, or_, select, tuple_
 from mirrorproof.exchange import Exchange, Response
 from mirrorproof_sidecar.compare.content import codings, decode
 from mirrorproof_sidecar.store import schema
+from mirrorproof_sidecar.store.fields import difference_values
 from mirrorproof_sidecar.store.settling import load_exchanges
-from mirrorproof_sidecar.store.summary import difference_values
 
 __all__ = ["PairFilter", "one_pair", "page_of_pairs"]
 
@@ -82,7 +82,10 @@ def one_pair(connection: Connection, pair: str) -> dict[str, Any] | None:
         "found": [
             {"path": d.path, "kind": d.kind} | difference_values(d.primary_json, d.other_json) for d in rows
         ],
-        "hidden": [{"path": r.pattern, "reason": r.reason, "count": r.count} for r in rules],
+        "hidden": [
+            {"path": r.pattern, "by": r.by, "name": r.name, "reason": r.reason, "count": r.count}
+            for r in rules
+        ],
     }
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "ignored",
     "pairs",
     "pending",
+    "rule_usage",
     "rules",
     "safe_text",
     "sources",
@@ -68,10 +69,12 @@ exchanges: Final = Table(
     Index("exchanges_key", "key"),
     Index("exchanges_pair_id", "pair_id", postgresql_using="hash"),
     Index("exchanges_received", "received_s"),
-    Index("exchanges_counts", "endpoint", "side", "state", "truncated", "yielded", "suppressed"),
+    Index(
+        "exchanges_counts", "endpoint", "side", "state", "truncated", "yielded", "suppressed", "received_s"
+    ),
 )
 """Whole exchanges as MessagePack in `blob`, beside what is asked for. `exchanges_counts` covers what the
-summary counts, so that it never reads past the blobs."""
+summary and the verdict count, so that they never read past the blobs."""
 
 pairs: Final = Table(
     "pairs",
@@ -95,12 +98,24 @@ pairs: Final = Table(
     Column("other_error", Boolean, nullable=False),
     Column("differences", Integer, nullable=False),
     Column("ignored", Integer, nullable=False),
+    Column("effects", String(9), nullable=False, server_default="unknown"),
+    Column("primary_bucket", BigInteger),
+    Column("other_bucket", BigInteger),
     Index("pairs_key", "key"),
     Index("pairs_received", "received_s"),
     Index("pairs_recent", "started_ns", "id"),
-    Index("pairs_counts", "against", "endpoint", "result"),
-)
-"""One row for each comparison; `received_s` is the earlier of its two exchanges', for retention."""
+    Index(
+        "pairs_counts",
+        "against", "endpoint", "result", "primary_error", "other_error", "effects", "received_s",
+    ),
+    Index("pairs_primary_bucket", "against", "endpoint", "primary_bucket", "received_s"),
+    Index("pairs_other_bucket", "against", "endpoint", "other_bucket", "received_s"),
+)  # fmt: skip
+"""One row for each comparison; `received_s` is the earlier of its two exchanges', for retention. `effects`
+says whether what both wrote is `alike`, `different`, `unknown` or in `conflict`, and of a pair with the
+control `noise` where all that differs was known as such; the buckets are those of the durations
+(`judge.durations`) where the pair was compared and neither version failed. The indices cover what
+the verdict counts."""
 
 differences: Final = Table(
     "differences",
@@ -129,9 +144,11 @@ ignored: Final = Table(
     Column("pattern", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("count", Integer, nullable=False),
+    Column("by", String(16), nullable=False, server_default="rule"),
+    Column("name", Text, nullable=False, server_default=""),
     Index("ignored_pair", "pair"),
 )
-"""What rules hid, counted for each pair, path pattern and reason."""
+"""What was hidden, counted for each pair, path pattern, cause (`compare.Cause`), name and reason."""
 
 effects: Final = Table(
     "effects",
@@ -190,6 +207,16 @@ rules: Final = Table(
     Column("created_s", Float(53), nullable=False),
 )
 """Every set of rules that held; the last one does."""
+
+rule_usage: Final = Table(
+    "rule_usage",
+    METADATA,
+    Column("rules", Integer, primary_key=True, autoincrement=False),
+    Column("rule", _ID, primary_key=True),
+    Column("pairs", BigInteger, nullable=False),
+)
+"""In how many pairs each rule of the set `rules` (0: the default ones) was of use, by a digest of the rule;
+the empty digest counts all pairs that were compared under the set."""
 
 counters: Final = Table(
     "counters",

@@ -20,6 +20,7 @@ from mirrorproof_sidecar.pairing import Effects, Match, Seen, Side, State
 from mirrorproof_sidecar.store import schema
 from mirrorproof_sidecar.store.findings import difference_rows, ignored_rows, pair_row
 from mirrorproof_sidecar.store.ingest import digest, upsert
+from mirrorproof_sidecar.store.rulebook import count_usage
 
 __all__ = [
     "Claim",
@@ -134,10 +135,13 @@ def pair_id_of(match: Match) -> str:
     return digest("pair", match.primary, match.other)
 
 
-def record(connection: Connection, outcomes: Sequence[Outcome], *, now_s: float) -> list[Finding]:
+def record(
+    connection: Connection, outcomes: Sequence[Outcome], *, now_s: float, rules_number: int = 0
+) -> list[Finding]:
     """Write down what came of the keys, except those that something arrived for meanwhile.
 
-    Returns the findings that are new: two recorders on one store never report the same pair twice.
+    `rules_number` is the set of rules that the pairs were compared by. Returns the findings that are new: two
+    recorders on one store never report the same pair twice.
     """
     current = _still_current(connection, outcomes)
     for outcome in current:
@@ -147,6 +151,7 @@ def record(connection: Connection, outcomes: Sequence[Outcome], *, now_s: float)
     _restate(connection, [item for one in current for item in one.effects.restate.items()])
     fresh = _insert(connection, [finding for one in current for finding in one.findings])
     _reschedule(connection, current)
+    count_usage(connection, rules_number, [finding.comparison.used for finding in fresh])
     bump(connection, "revised", sum(one.effects.revised for one in current))
     bump(connection, "revoked", sum(len(one.effects.revoke) for one in current))
     return fresh

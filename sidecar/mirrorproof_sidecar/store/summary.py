@@ -9,17 +9,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import msgspec
-from sqlalchemy import Connection, Integer, Row, and_, cast, distinct, func, select
+from sqlalchemy import Connection, Integer, cast, distinct, func, select
 
 from mirrorproof_sidecar.compare import CONFLICT_WITH_PRIMARY, Result
 from mirrorproof_sidecar.pairing import Side, State
 from mirrorproof_sidecar.store import schema
+from mirrorproof_sidecar.store.fields import field_rows, field_view, hidden_rows
 
 __all__ = ["fields", "summary"]
 
-_MAX_DIFFERENCES: Final = 100
-_MAX_IGNORED: Final = 100
 _MAX_EFFECTS: Final = 100
 _PERCENTS: Final = (50, 95)
 _RESULTS: Final = tuple(result.value for result in Result)
@@ -42,8 +40,8 @@ def summary(connection: Connection) -> dict[str, Any]:
             | {"completeness": held[key]}
             for key in ids
         ],
-        "differences": _top_differences(connection, names, figures),
-        "ignored": _top_ignored(connection),
+        "differences": field_rows(field_view(connection), names, figures),
+        "ignored": hidden_rows(connection),
         "effects": _effects(connection),
     }
 
@@ -54,18 +52,15 @@ def fields(connection: Connection, endpoint: str) -> dict[str, Any] | None:
     named = connection.execute(select(table).where(table.c.id == endpoint)).one_or_none()
     if named is None:
         return None
-    figures = _pair_figures(connection)[endpoint]
-    names = {endpoint: named}
-    found = _top_differences(connection, names, {endpoint: figures}, endpoint)
-    noise = _noise(connection, endpoint)
-    control_pairs = figures["control"]["pairs"]
-    for field in found:
-        count = noise.get((field["path"], field["kind"]), 0)
-        field["noise_share"] = _share(count, control_pairs) if control_pairs else None
+    figures = _pair_figures(connection)
+    view = field_view(connection, endpoint)
+    mine = figures[endpoint]
     return {
         "id": endpoint, "service": named.service, "method": named.method, "route": named.route,
-        "pairs": figures["pairs"], "control_pairs": control_pairs, "fields": found,
-        "ignored": _top_ignored(connection, endpoint),
+        "pairs": mine["pairs"], "control_pairs": mine["control"]["pairs"],
+        "fields": field_rows(view, {endpoint: named}, figures),
+        "omitted": view.omitted.count if view.omitted else 0,
+        "ignored": hidden_rows(connection, endpoint),
     }  # fmt: skip
 
 
@@ -222,85 +217,6 @@ def _reported(connection: Connection) -> dict[str, Any]:
 def _own_counters(connection: Connection) -> dict[str, int]:
     counted = {row.name: row.value for row in connection.execute(select(schema.counters))}
     return {name: counted.get(name, 0) for name in ("duplicates", "revised", "revoked")}
-
-
-def _top_differences(
-    connection: Connection,
-    names: Mapping[str, Row[Any]],
-    figures: Mapping[str, dict[str, Any]],
-    endpoint: str | None = None,
-) -> list[dict[str, Any]]:
-    table = schema.differences
-    wanted = table.c.against == Side.SHADOW.value
-    if endpoint is not None:
-        wanted = and_(wanted, table.c.endpoint == endpoint)
-    number = func.count(distinct(table.c.pair))
-    rows = connection.execute(
-        select(
-            table.c.endpoint, table.c.pattern, table.c.kind, number.label("pairs"),
-            func.count().label("number"), func.min(table.c.id).label("example"),
-        )
-        .where(wanted)
-        .group_by(table.c.endpoint, table.c.pattern, table.c.kind)
-        .order_by(number.desc(), table.c.endpoint, table.c.pattern, table.c.kind)
-        .limit(_MAX_DIFFERENCES)
-    ).all()  # fmt: skip
-    examples = _examples(connection, [row.example for row in rows])
-    return [
-        {
-            "endpoint": row.endpoint, "service": names[row.endpoint].service,
-            "method": names[row.endpoint].method, "route": names[row.endpoint].route,
-            "path": row.pattern, "kind": row.kind, "count": row.number, "pairs": row.pairs,
-            "share": _share(row.pairs, figures[row.endpoint]["pairs"]),
-            "example": examples[row.example],
-        }
-        for row in rows if row.endpoint in names
-    ]  # fmt: skip
-
-
-def _examples(connection: Connection, ids: Iterable[int]) -> dict[int, dict[str, Any]]:
-    table = schema.differences
-    rows = connection.execute(select(table).where(table.c.id.in_(ids)))
-    return {
-        row.id: {"pair": row.pair, "path": row.path} | difference_values(row.primary_json, row.other_json)
-        for row in rows
-    }
-
-
-def difference_values(primary_json: str | None, other_json: str | None) -> dict[str, Any]:
-    """`primary` and `shadow`; a side that has nothing there is left out, so that it is no JSON null."""
-    sides = {"primary": primary_json, "shadow": other_json}
-    return {side: msgspec.json.decode(text) for side, text in sides.items() if text is not None}
-
-
-def _noise(connection: Connection, endpoint: str) -> dict[tuple[str, str], int]:
-    """In how many pairs of v1 with its control a field differed: what differs without any change."""
-    table = schema.differences
-    rows = connection.execute(
-        select(table.c.pattern, table.c.kind, func.count(distinct(table.c.pair)).label("number"))
-        .where(table.c.against == Side.CONTROL.value, table.c.endpoint == endpoint)
-        .group_by(table.c.pattern, table.c.kind)
-    )
-    return {(row.pattern, row.kind): row.number for row in rows}
-
-
-def _top_ignored(connection: Connection, endpoint: str | None = None) -> list[dict[str, Any]]:
-    table = schema.ignored
-    wanted = table.c.against == Side.SHADOW.value
-    if endpoint is not None:
-        wanted = and_(wanted, table.c.endpoint == endpoint)
-    pairs = func.count(distinct(table.c.pair)).label("pairs")
-    rows = connection.execute(
-        select(table.c.pattern, table.c.reason, func.sum(table.c.count).label("number"), pairs)
-        .where(wanted)
-        .group_by(table.c.pattern, table.c.reason)
-        .order_by(pairs.desc(), table.c.pattern)
-        .limit(_MAX_IGNORED)
-    )
-    return [
-        {"path": row.pattern, "reason": row.reason, "count": int(row.number), "pairs": row.pairs}
-        for row in rows
-    ]
 
 
 def _effects(connection: Connection) -> list[dict[str, Any]]:

@@ -5,9 +5,20 @@ from __future__ import annotations
 import pytest
 
 from mirrorproof.exchange import EFFECTS_LATE, EFFECTS_UNOBSERVED, YIELDED, Outcome
-from mirrorproof_sidecar.compare import DEFAULT_RULES, MISSING, Result, Rules, compare
+from mirrorproof_sidecar.compare import (
+    DEFAULT_RULES,
+    MISSING,
+    Cause,
+    Context,
+    Kind,
+    Result,
+    Rules,
+    compare,
+)
+from mirrorproof_sidecar.endpoints import endpoint_of
 
 NONE = Rules()
+JSON = "application/json"
 
 
 def values(comparison):
@@ -79,7 +90,7 @@ def test_the_defaults_hide_what_differs_between_any_two_answers_and_list_it(exch
     assert sorted(ignored.difference.path for ignored in comparison.ignored) == sorted(
         f"/headers/{name}" for name in noisy
     )
-    assert all(ignored.rule.reason for ignored in comparison.ignored)
+    assert all(ignored.reason for ignored in comparison.ignored)
 
 
 def test_50_000_headers_are_counted_up_to_a_bound(exchange):
@@ -167,3 +178,18 @@ def test_effects_that_were_refused_after_the_response_make_the_pair_incomparable
     comparison = compare(exchange(effects=[effect("a")]), exchange(notes=[EFFECTS_LATE]), NONE)
     assert comparison.result is Result.INCOMPARABLE
     assert comparison.incomparable == ("/effects: refused after the response on the shadow side",)
+
+
+def test_what_was_learnt_to_be_noise_is_ignored_and_listed_with_its_reason(exchange):
+    one, other = exchange(b'{"a":[{"n":1}],"b":1}', JSON), exchange(b'{"a":[{"n":2}],"b":2}', JSON)
+    endpoint = endpoint_of("shop", "GET", "/orders/7", None).id
+    noise = {
+        (endpoint, "/body/a/*/n", Kind.CHANGED_VALUE): "v1 differs from its control in 9 of 10",
+        (endpoint, "/body/b", Kind.CHANGED_TYPE): "another kind",
+        ("other", "/body/b", Kind.CHANGED_VALUE): "another endpoint",
+    }
+    comparison = compare(one, other, NONE, context=Context(noise=noise))
+    assert [found.path for found in comparison.differences] == ["/body/b"]
+    (hidden,) = comparison.ignored
+    assert (hidden.difference.path, hidden.by, hidden.name) == ("/body/a/0/n", Cause.NOISE, "changed_value")
+    assert hidden.reason == "v1 differs from its control in 9 of 10"

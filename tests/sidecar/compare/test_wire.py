@@ -109,7 +109,7 @@ def test_a_comparison_on_the_wire_says_everything(json_pair):
         "ignored": [
             {
                 "path": "/body/at", "kind": "changed_value", "primary": 1, "shadow": 2,
-                "rule": {"path": "/body/at", "reason": "a\\u0000clock"},
+                "by": "rule", "rule": {"path": "/body/at", "reason": "a\\u0000clock"},
             }
         ],
         "ignored_omitted": 0,
@@ -120,8 +120,9 @@ def test_a_comparison_on_the_wire_says_everything(json_pair):
 
 def test_the_public_names_are_these():
     assert public.__all__ == [
-        "CONFLICT_WITH_PRIMARY", "DEFAULT_RULES", "MISSING", "Comparison", "Difference", "DuplicateKeys",
-        "IgnoreRule", "Ignored", "Kind", "LongNumber", "Missing", "Result", "Rules",
-        "compare", "difference_to_wire", "to_wire",
+        "CONFLICT_WITH_PRIMARY", "DEFAULT_RULES", "MISSING", "Cause", "Comparison", "Context", "Difference",
+        "DuplicateKeys", "IgnoreRule", "Ignored", "Kind", "LongNumber", "Missing", "NoiseKey", "Op", "Order",
+        "OrderRule", "Result", "Rules", "ToleranceRule", "TransformRule", "compare", "difference_to_wire",
+        "rule_id", "to_wire",
     ]  # fmt: skip
     assert all(hasattr(public, name) for name in public.__all__)

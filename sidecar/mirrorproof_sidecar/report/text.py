@@ -1,14 +1,12 @@
-"""The report: a summary as people read it.
+"""The report as text for a terminal, by rich.
 
-`render_text` is pure: a summary in, text out; `fetch_summary` asks a recorder over HTTP. Must not know the
-store. What a summary quotes came from strangers: it is shown as text, never as markup or terminal codes.
+Pure: a report in, text out. What it quotes came from strangers: it is shown as text, never as markup or
+terminal codes.
 """
 
 from __future__ import annotations
 
 import io
-import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -19,60 +17,15 @@ from rich.table import Table
 from rich.text import Text
 
 from mirrorproof_sidecar.examples import clean, shown
-from mirrorproof_sidecar.report_losses import loss_lines
+from mirrorproof_sidecar.report.losses import loss_lines
+from mirrorproof_sidecar.report.words import endpoint_name, kind_words, milliseconds, percent
 
-__all__ = ["ReportError", "fetch_summary", "render_text", "renderable"]
+__all__ = ["render_text", "renderable"]
 
 _MAX_ROWS: Final = 25
 _MAX_VALUE_CHARS: Final = 60
-_TIMEOUT_S: Final = 60.0
 _PLAIN_WIDTH: Final = 100
-
-
-class ReportError(Exception):
-    """The recorder could not be asked; the words say why."""
-
-
-async def fetch_summary(
-    url: str, *, token: str | None = None, settle: bool = True, timeout_s: float = _TIMEOUT_S
-) -> dict[str, Any]:
-    """The summary of the recorder at `url`. Raises `ReportError`."""
-    import aiohttp
-
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    timeout = aiohttp.ClientTimeout(total=timeout_s)
-    address = url.rstrip("/") + "/v1/summary" + ("?settle=1" if settle else "")
-    try:
-        async with (
-            aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
-            session.get(address) as response,
-        ):
-            status, body = response.status, await response.read()
-    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
-        raise ReportError(f"{url} is no recorder's URL; one looks like http://127.0.0.1:9600") from error
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise ReportError(
-            f"no recorder answers at {url} ({_why(error, timeout_s)}): start one with `mirrorproof recorder` "
-            "or name another with --recorder or MIRRORPROOF_RECORDER"
-        ) from error
-    if status != 200:
-        raise ReportError(f"{url} answered {status}: {_error_in(body)}")
-    try:
-        summary: dict[str, Any] = json.loads(body)
-    except ValueError as error:
-        raise ReportError(f"what answers at {url} is no recorder: its answer is no JSON") from error
-    return summary
-
-
-def _why(error: Exception, timeout_s: float) -> str:
-    """What went wrong on the way to the recorder, in a few words."""
-    if isinstance(error, TimeoutError):
-        return f"nothing came within {timeout_s:g} s"
-    if isinstance(error, OSError) and error.errno is not None:
-        # aiohttp's own words repeat the address and its TLS settings.
-        words = os.strerror(error.errno) if error.errno > 0 else error.strerror or "no such host"
-        return words.lower()
-    return str(error) or type(error).__name__
+_STYLES: Final = {"pass": "bold green", "fail": "bold red", "undecided": "bold yellow"}
 
 
 def render_text(summary: Mapping[str, Any], *, width: int | None = None, colour: bool = False) -> str:
@@ -91,9 +44,10 @@ def renderable(summary: Mapping[str, Any]) -> RenderableType:
     """The report as something that rich prints."""
     return Group(
         _headline(summary),
+        *_verdict(summary.get("verdict")),
         *_section("Endpoints", _endpoints(summary["endpoints"])),
         *_section("True differences", _differences(summary["differences"])),
-        *_section("Noise that rules hide", _ignored(summary["ignored"])),
+        *_section("Differences that do not count", _ignored(summary["ignored"])),
         *_section("What the shadow would have written", _effects(summary["effects"])),
         *_section("What is missing", _bullets(loss_lines(summary))),
     )
@@ -112,6 +66,16 @@ def _headline(summary: Mapping[str, Any]) -> Text:
     if totals["incomparable"]:
         text.append(f", {totals['incomparable']:,} not comparable", style="yellow")
     return text
+
+
+def _verdict(verdict: Mapping[str, Any] | None) -> list[RenderableType]:
+    if verdict is None:
+        return []
+    said = Text("Verdict: ", style="bold").append(
+        verdict["verdict"], style=_STYLES.get(verdict["verdict"], "")
+    )
+    reasons = [(clean(reason), False) for reason in verdict["reasons"][:_MAX_ROWS]]
+    return [Text(""), said, Padding(_bullets(reasons), (0, 0, 0, 2))]
 
 
 def _section(title: str, body: RenderableType | None) -> list[RenderableType]:
@@ -147,8 +111,8 @@ def _endpoints(endpoints: Sequence[Mapping[str, Any]]) -> RenderableType | None:
             f"{endpoint['pairs']:,}",
             f"{endpoint['matched']:,}",
             Text(f"{different:,}", style="red" if different else ""),
-            f"{_ms(primary['p50_ms'])} → {_ms(shadow['p50_ms'])}",
-            f"{_ms(primary['p95_ms'])} → {_ms(shadow['p95_ms'])}",
+            f"{milliseconds(primary['p50_ms'])} → {milliseconds(shadow['p50_ms'])}",
+            f"{milliseconds(primary['p95_ms'])} → {milliseconds(shadow['p95_ms'])}",
             Text(f"{primary['errors']:,} → {shadow['errors']:,}", style="red" if worse else ""),
         )
     return _with_rest(table, len(endpoints))
@@ -177,9 +141,9 @@ def _found(differences: Sequence[Mapping[str, Any]]) -> Table:
     for one in differences:
         table.add_row(
             Text(clean(one["path"]), style="bold"),
-            one["kind"].replace("_", " "),
+            kind_words(one["kind"]),
             f"{one['pairs']:,}",
-            _percent(one["share"]),
+            percent(one["share"]),
             Text(" → ".join(shown(one["example"], _MAX_VALUE_CHARS))),
         )
     return table
@@ -188,10 +152,15 @@ def _found(differences: Sequence[Mapping[str, Any]]) -> Table:
 def _ignored(ignored: Sequence[Mapping[str, Any]]) -> RenderableType | None:
     if not ignored:
         return None
-    table = _table(("path", _FOLD), ("pairs", _NUMBER), ("why it does not count", _FOLD | {"ratio": 1}))
+    table = _table(
+        ("path", _FOLD), ("pairs", _NUMBER), ("by", {}), ("why it does not count", _FOLD | {"ratio": 1})
+    )
     for one in ignored[:_MAX_ROWS]:
         table.add_row(
-            Text(clean(one["path"])), f"{one['pairs']:,}", Text(clean(one["reason"]) or "(no reason given)")
+            Text(clean(one["path"])),
+            f"{one['pairs']:,}",
+            one["by"],
+            Text(clean(one["reason"]) or "(no reason given)"),
         )
     return _with_rest(table, len(ignored))
 
@@ -228,24 +197,5 @@ def _rest(rows: int) -> Text:
 
 
 def _endpoint(named: Mapping[str, Any]) -> Text:
-    text = Text(clean(f"{named['method']} {named['route']}"))
+    text = Text(clean(endpoint_name(named)))
     return text.append(f"  {clean(named['service'])}", style="dim")
-
-
-def _ms(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
-
-
-def _percent(share: float | None) -> str:
-    if share is None:
-        return "-"
-    return "<0.1 %" if 0 < share < 0.001 else f"{share * 100:.1f} %"
-
-
-def _error_in(body: bytes) -> str:
-    try:
-        return clean(str(json.loads(body)["error"]))
-    except (ValueError, KeyError, TypeError):
-        return "(no reason given)"

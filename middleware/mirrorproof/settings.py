@@ -188,6 +188,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                                                "transaction is ended then (one connection for each engine, "
                                                "only while mirrored requests hold any). 0 switches it off.")
     ] = 5.0  # fmt: skip
+    sqlite_writer_limit_ms: Annotated[
+        float, Meta(ge=0, le=60_000, description="Milliseconds that a mirrored request keeps the writer lock "
+                                                 "of an SQLite file, by SQLAlchemy or Django. Then its "
+                                                 "transaction is ended and its later statements fail, as "
+                                                 "SQLite does not tell who waits. Who does asks at intervals:"
+                                                 " 33 ms later, then 53. 0 switches it off.")
+    ] = 25.0  # fmt: skip
     mesh_domains: Annotated[
         tuple[str, ...], Meta(description="Hosts, or endings of hosts, that a mirrored request's mark may be "
                                           "sent on to.")

@@ -17,3 +17,9 @@ def search_peer() -> Iterator[SearchPeer]:
     started = SearchPeer()
     yield started
     started.stop()
+
+
+@pytest.fixture(autouse=True)
+def writer_limit_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease that keeps an SQLite file is cut short after some milliseconds: not where a test is slow."""
+    monkeypatch.setattr("mirrorproof.guards.sqlalchemy.granting.limit_writing", lambda *_: None)

@@ -115,7 +115,8 @@ class Checkout(Transactions):
         if shared:
             self.lease.steer([f"SAVEPOINT {INNER}"])
         try:
-            result = run(None)
+            with self.lease.writing(statement):
+                result = run(None)
         except BaseException as error:
             if not shared:
                 self._fail()

@@ -263,6 +263,14 @@ class Pysqlite(Driver):
         """Call it where the connection may be used."""
         return call(*args)
 
+    def usable_here(self, connection: Any) -> bool:
+        """Whether this thread may use it: not another than its own, where `check_same_thread` says so."""
+        try:
+            self.raw(connection).cursor().close()
+        except sqlite3.ProgrammingError:
+            return False
+        return True
+
     def in_transaction(self, connection: Any) -> bool:
         return bool(self.raw(connection).in_transaction)
 
@@ -296,14 +304,14 @@ class Aiosqlite(Pysqlite):
     def cut(self, connection: Any) -> None:
         # A statement that is not finished keeps a closed connection's transaction alive, so roll back first.
         driver, raw = connection._connection, self.raw(connection)
-        self._send(driver, raw.rollback)
+        self.send(connection, raw.rollback)
         if hasattr(driver, "stop"):
             driver.stop()
         else:  # before 0.22.1
-            self._send(driver, raw.close)
+            self.send(connection, raw.close)
 
-    def _send(self, driver: Any, call: Any) -> None:
-        """Have the connection's thread call it, without awaiting."""
+    def send(self, connection: Any, call: Any) -> None:
+        """Have the connection's thread call it, without awaiting. From any thread."""
 
         def quietly() -> None:
             with suppress(Exception):
@@ -313,4 +321,4 @@ class Aiosqlite(Pysqlite):
             future = asyncio.get_running_loop().create_future()
         except RuntimeError:
             future = None
-        driver._tx.put_nowait((future, quietly))
+        connection._connection._tx.put_nowait((future, quietly))

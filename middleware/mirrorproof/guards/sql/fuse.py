@@ -9,8 +9,9 @@ A server in recovery cannot write at all and needs no fuse.
 
 Theory of operation, SQLite. The authorizer is asked while each statement is compiled. COMMIT and BEGIN
 compile to nothing, ROLLBACK is denied, and whatever writes is denied unless the lease's transaction is
-open; so neither a lost transaction nor a savepoint outside of it can write. Settings that reach beyond
-the transaction (journal_mode) compile to nothing, and no new file is attached.
+open; so neither a lost transaction nor a savepoint outside of it can write. Python keeps what was compiled:
+setting the authorizer again has it compiled again. Settings that reach beyond the transaction (journal_mode)
+compile to nothing, and no new file is attached.
 
 Knows the two databases. Must not know drivers, checkouts or requests.
 """
@@ -106,6 +107,15 @@ class SqliteFuse:
         self._connection = connection
         self.phase = Phase.SETTING_UP
         connection.set_authorizer(self)
+
+    def undo(self) -> None:
+        """Roll back, in the connection's own thread. What was compiled before is judged anew afterwards."""
+        self.phase = Phase.ENDING
+        try:
+            self._connection.rollback()
+        finally:
+            self.phase = Phase.LIT
+            self._connection.set_authorizer(self)
 
     def __call__(self, action: int, first: str | None, second: str | None, *_: Any) -> int:
         if action in _HARMLESS:

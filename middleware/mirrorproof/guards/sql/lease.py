@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from threading import Lock
 from typing import Any
 
@@ -23,7 +24,7 @@ from mirrorproof.decision import Mode
 from mirrorproof.errors import EffectRefusedError, ReadOnlyError
 from mirrorproof.exchange import Outcome
 from mirrorproof.guards.sql import mariadb_text
-from mirrorproof.guards.sql.drivers import Driver, Pysqlite
+from mirrorproof.guards.sql.drivers import Aiosqlite, Driver, Pysqlite
 from mirrorproof.guards.sql.effects import Found
 from mirrorproof.guards.sql.fuse import (
     CHECK_CONSTRAINTS,
@@ -39,6 +40,7 @@ from mirrorproof.guards.sql.mariadb_fuse import ABOUT, ONLY_READ, MariadbFuse
 from mirrorproof.guards.sql.outside import announce
 from mirrorproof.guards.sql.statement import Statement, doubts
 from mirrorproof.guards.sql.turn import turn_for
+from mirrorproof.guards.sql.writer_limit import WriterLimit
 from mirrorproof.ledger import digest_of
 from mirrorproof.settings import DatabaseMode
 
@@ -88,6 +90,8 @@ class Lease:
         self.database = "a database"
         """What the log calls it."""
         self.on_closed: Callable[[], None] = lambda: None
+        self.writer_limit: WriterLimit | None = None
+        """SQLite, where it has a file to lock."""
         self._loop = asyncio.get_running_loop() if driver.is_async else None
         self._record = record
         self._fuse = fuse
@@ -96,6 +100,7 @@ class Lease:
         self._rolls_back_at_commit = treatment is DatabaseMode.ROLLBACK_AT_COMMIT
         self._broken = ""
         self._over = False
+        self._cut_short = False
         self._ended = False
         self._end_lock = Lock()
 
@@ -190,6 +195,7 @@ class Lease:
                 self.run(statement)
         except BaseException as error:
             self.give_up(error)
+            self._explain(error)
             raise
 
     def mend(self) -> None:
@@ -234,6 +240,8 @@ class Lease:
             if self._fuse is not None:
                 self._fuse.phase = Phase.LIT
         self.used = False
+        if self.writer_limit is not None:
+            self.writer_limit.stop()
 
     def _undo(self) -> None:
         if self.driver.mariadb:
@@ -274,6 +282,8 @@ class Lease:
             self.context.refuse(kind or "sql.other", target, summary, digest_of(kind, target, summary))
         if not self._broken and not self.driver.in_transaction(self.connection):
             self._lose()
+        if self._broken == _LET_GO:
+            self.context.give_up()
         if self._broken:
             raise EffectRefusedError(f"{summary}: {self._broken}")
 
@@ -302,6 +312,7 @@ class Lease:
 
     def judge(self, error: BaseException) -> None:
         """Look at the connection after an application's statement failed."""
+        self._explain(error)
         state = _state(error)
         if state in _YIELD_STATES or "database is locked" in str(error):
             self.context.give_up()
@@ -311,12 +322,19 @@ class Lease:
             self._lose()
             raise EffectRefusedError(self._broken) from error
 
+    def _explain(self, error: BaseException) -> None:
+        """Raise why it failed, where the reason is that the lease was let go meanwhile."""
+        if self._broken == _LET_GO and isinstance(error, Exception):
+            raise EffectRefusedError(_LET_GO) from error
+
     def _lose(self) -> None:
         if self.driver.closed(self.connection):
             self.context.give_up()
             self._broken = _LET_GO
         else:
-            self._broken = "the mirrored request's transaction ended by a way that mirrorproof does not know"
+            self._broken = self._broken or (
+                "the mirrored request's transaction ended by a way that mirrorproof does not know"
+            )
 
     def refuse_in_read_only(self, found: Iterable[Found]) -> None:
         """Refuse what a mirrored request may not write here; nothing where it may."""
@@ -341,6 +359,43 @@ class Lease:
 
     # -- ending
 
+    def writing(self, statement: Statement) -> AbstractContextManager[None]:
+        """Around a statement of the application: SQLite's writer lock is not kept for long."""
+        if self.writer_limit is None or not (statement.writes or statement.verb == "ANALYZE"):
+            return nullcontext()
+        return self.writer_limit.writing()
+
+    def cut_short(self) -> None:
+        """Let SQLite's file go, from another thread. What runs is stopped, and whoever ran it closes.
+
+        Where all was committed, nothing is given up unless the application comes back for more.
+        """
+        if self.over or self._ended:
+            return
+        self._broken = self._broken or _LET_GO
+        if self.levels.stack:
+            self.context.give_up()
+        self._cut_short = True
+        if isinstance(self.driver, Aiosqlite):
+            self._cut_async(self.driver)
+        elif isinstance(self.driver, Pysqlite):
+            here = self.driver.usable_here(self.connection)
+            if not self.turn.try_call(0, self._close if here else lambda: None):
+                self._interrupt()
+
+    def _cut_async(self, driver: Aiosqlite) -> None:
+        """By the connection's own thread, since the event loop may be busy with other things."""
+        self._interrupt()
+        if self._fuse is not None:
+            driver.send(self.connection, self._fuse.undo)
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it is closed
+                self._loop.call_soon_threadsafe(self._end_in_turn)
+
+    def _interrupt(self) -> None:
+        with suppress(Exception):  # it may just have ended
+            self.driver.interrupt(self.connection)
+
     def end(self) -> None:
         """Roll back and close. From any thread; does not wait long for a statement that still runs."""
         self._over = True
@@ -362,7 +417,7 @@ class Lease:
             self._quietly(lambda: self.driver.interrupt(self.connection))
 
     def _after_turn(self) -> None:
-        if self._over and not self._ended:
+        if (self._over or self._cut_short) and not self._ended:
             self.turn.try_call(_END_PATIENCE_S, self._close)
 
     def _close(self) -> None:

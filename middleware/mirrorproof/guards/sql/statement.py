@@ -240,6 +240,12 @@ def read(text: str) -> Statement:
     return Statement(text, verb, kind, target, control, name)
 
 
+_OF_THE_CONNECTION: Final = frozenset({  # SQLite's settings that are gone with it
+    "busy_timeout", "cache_size", "cache_spill", "case_sensitive_like", "defer_foreign_keys", "foreign_keys",
+    "legacy_alter_table", "mmap_size", "query_only", "recursive_triggers", "synchronous", "temp_store",
+})  # fmt: skip
+
+
 _CONTROLS: Final = {
     ("BEGIN",): Control.BEGIN, ("START", "TRANSACTION"): Control.BEGIN,
     ("COMMIT",): Control.COMMIT, ("END",): Control.COMMIT,
@@ -294,7 +300,8 @@ def _special(verb: str, words: list[str], text: str) -> tuple[str, str]:
         upper = {word.upper() for word in words}
         return ("sql.insert", second) if "FROM" in upper and "SELECT" not in upper else ("", "")
     if verb == "PRAGMA":
-        return ("sql.other", "pragma " + second) if "=" in text else ("", "")
+        lasts = "=" in text and second.lower() not in _OF_THE_CONNECTION
+        return ("sql.other", "pragma " + second) if lasts else ("", "")
     return ("sql.other", second) if verb == "NOTIFY" else ("sql.call", "do")
 
 

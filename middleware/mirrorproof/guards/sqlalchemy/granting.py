@@ -41,6 +41,7 @@ from mirrorproof.guards.sql.shield import ShieldConnection
 from mirrorproof.guards.sql.snapshot import part_from_file
 from mirrorproof.guards.sql.turn import turn_for
 from mirrorproof.guards.sql.watch import watchdog_of
+from mirrorproof.guards.sql.writer_limit import STEPS, WriterLimit
 from mirrorproof.guards.sqlalchemy.berths import Berths, berths_of
 from mirrorproof.guards.sqlalchemy.urls import treatment_of, url_of
 from mirrorproof.ledger import digest_of
@@ -243,10 +244,31 @@ def _open(context: MirrorContext, driver: Driver, pool: Pool) -> Lease:
         if isinstance(driver, Pysqlite):
             _copy_memory(driver, record.dbapi_connection, pool)
         lease.begin()
+        if isinstance(driver, Pysqlite) and context.in_request and treatment is not DatabaseMode.SNAPSHOT:
+            limit_writing(lease, driver)
     except BaseException:
         lease.end()
         raise
     return lease
+
+
+def limit_writing(lease: Lease, driver: Pysqlite) -> None:
+    """Have the lease let its file go in time, if it has one.
+
+    Outside requests there is nothing that could be given up: a transaction there lasts as long as v2's own.
+    """
+    context, raw = lease.context, driver.raw(lease.connection)
+    limit_s = context.settings.sqlite_writer_limit_ms / 1000
+    if not limit_s or not driver.in_own_thread(lease.connection, _has_file, raw):
+        return
+    limit = lease.writer_limit = WriterLimit(limit_s, lease.cut_short, context.counters)
+    driver.in_own_thread(lease.connection, raw.set_progress_handler, limit.at_work, STEPS)
+
+
+def _has_file(connection: Any) -> bool:
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    return any(file for _, _, file in cursor.execute("PRAGMA database_list"))
 
 
 _FRESH: Final = ("sqlalchemy.engine.create", "mirrorproof.guards.direct.lending")

@@ -22,7 +22,7 @@ from mirrorproof.errors import SettingsError
 from mirrorproof.settings import describe
 from mirrorproof_sidecar.settings import RecorderSettings
 
-__all__ = ["compare", "recorder", "report", "verdict"]
+__all__ = ["compare", "recorder", "replay", "report", "verdict"]
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -137,6 +137,54 @@ def compare(
     except click.ClickException as error:
         raise _NotAskedError(error.message) from error
     raise SystemExit(EXIT_CODES[found["verdict"]["verdict"]])
+
+
+@click.command()
+@_setting("store", metavar="URL")
+@_setting("descriptors", metavar="FILE")
+@click.option(
+    "--rules",
+    "rules_file",
+    metavar="FILE",
+    help="Try the rules of this file and the default ones, instead of those that hold.",
+)
+@click.option("--apply", is_flag=True, help="Store what is found, and the rules of --rules, which then hold.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def replay(
+    store: str | None, descriptors: str | None, *, rules_file: str | None, apply: bool, form: str
+) -> None:
+    """Compare again what is stored, after rules were changed, and say what that changes.
+
+    It opens the recorder's store itself; the recorder may go on meanwhile. Without --apply nothing is
+    written.
+    """
+    with _told():
+        from time import time
+
+        from mirrorproof_sidecar.progress import shown_steps
+        from mirrorproof_sidecar.replay import replay as compare_again
+        from mirrorproof_sidecar.report.replayed import render_replayed
+        from mirrorproof_sidecar.rules_file import read_rules, read_schemas
+        from mirrorproof_sidecar.store import Store
+        from mirrorproof_sidecar.store.rulebook import current_rules, put_rules
+
+        settings = RecorderSettings.load(store=store, descriptors=descriptors)
+        rules = read_rules(rules_file) if rules_file else None
+        schemas = read_schemas(settings.descriptors) if settings.descriptors else None
+        opened = Store(settings.store)
+        try:
+            if rules is not None and apply:
+                # First, so that what the recorder compares meanwhile is compared by them.
+                opened.write(put_rules, rules, now_s=time())
+            with shown_steps(sys.stderr) as tell:
+                found = compare_again(
+                    opened, rules or opened.read(current_rules), apply=apply, tell=tell, schemas=schemas
+                )
+        finally:
+            opened.close()
+        click.echo(
+            json.dumps(found, indent=2) if form == "json" else render_replayed(found), nl=form == "json"
+        )
 
 
 def _write_report(found: dict[str, Any], form: str, output: str | None, width: int | None) -> None:

@@ -36,7 +36,8 @@ th,td{padding:6px 12px 6px 0;text-align:left;vertical-align:top;border-bottom:1p
 th{color:var(--dim);font-weight:500;white-space:nowrap}
 .number{white-space:nowrap;font-variant-numeric:tabular-nums}
 code{font:13px/1.45 ui-monospace,monospace;overflow-wrap:anywhere}
-td{min-width:56px}
+td{min-width:56px;overflow-wrap:anywhere}
+.words{min-width:220px}
 td:first-child{min-width:180px}
 .picture{display:block;width:100%;height:auto}
 .bar{display:block;width:120px;height:8px;margin:4px 0}
@@ -56,6 +57,6 @@ svg .track{fill:var(--track)}
 .key.one{margin-left:0}
 .key.two{border-top:3px dashed var(--two)}
 @media (max-width:640px){main{padding:16px 12px 48px}svg text{font-size:20px}th,td{padding-right:8px}
-.wide{scrollbar-width:thin}table{min-width:600px}}
+.wide{scrollbar-width:thin}table{min-width:680px}}
 @media print{section{break-inside:avoid}}
 """

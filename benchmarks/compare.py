@@ -12,7 +12,7 @@ orjson, the fastest decoder; mirrorproof reads the bytes itself. The anchor is `
 
 Rounds are interleaved, so that a busy machine hits all alike; the figure is the median over the rounds.
 Times are CPU times, since the machine may be busy; compare the ratios, not the microseconds. A peer that
-would take longer than 30 s for one call, by what the smaller body took, is left out.
+would take longer than 10 s for one call, by how its time grew with the size so far, is left out.
 `--spaced` writes the bodies as `json.dumps` does, with a blank after each comma and colon.
 """
 
@@ -55,7 +55,7 @@ RULES: Final = Rules(
 ANCHOR: Final = "orjson twice and =="
 OURS: Final = "mirrorproof, the body"
 PEER: Final = "deepdiff"
-_TOO_SLOW_S: Final = 30.0
+_TOO_SLOW_S: Final = 10.0
 
 Call = Callable[[bytes, bytes], object]
 
@@ -166,12 +166,13 @@ def check(case: str, one: bytes, other: bytes) -> None:
         raise SystemExit(f"{case}: found {told} differences, {ignored} ignored, {found.incomparable}")
 
 
-def measure(size: str, case: str, rounds: int, spaced: bool, slow: dict[str, float]) -> dict[str, float]:
-    """Seconds a call, by name: the median over interleaved rounds. `slow` has what one call took before."""
+def measure(
+    size: str, case: str, rounds: int, spaced: bool, before: list[dict[str, float]]
+) -> dict[str, float]:
+    """Seconds a call, by name: the median over interleaved rounds. `before`: the figures of smaller sizes."""
     one, other = bodies(SIZES[size], case, spaced=spaced)
     check(case, one, other)
-    # Lists are compared in time that grows with their square by some.
-    calls = {name: call for name, call in CALLS.items() if slow.get(name, 0.0) * 30 < _TOO_SLOW_S}
+    calls = {name: call for name, call in CALLS.items() if expected_s(name, before) < _TOO_SLOW_S}
     repeats = dict.fromkeys(calls, 1)
     for name, call in calls.items():
         began = time.thread_time()
@@ -189,9 +190,13 @@ def measure(size: str, case: str, rounds: int, spaced: bool, slow: dict[str, flo
             taken[name].append((time.thread_time() - began) / repeats[name])
             gc.collect(0)
     gc.enable()
-    figures = {name: statistics.median(times) for name, times in taken.items()}
-    slow.update({name: max(slow.get(name, 0.0), figure) for name, figure in figures.items()})
-    return figures
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def expected_s(name: str, before: list[dict[str, float]]) -> float:
+    """What one call may take now: the time grows as it did last."""
+    times = [figures.get(name, _TOO_SLOW_S) for figures in before]
+    return times[-1] * (times[-1] / times[-2] if len(times) > 1 else 20) if times else 0.0
 
 
 def targets(figures: dict[tuple[str, str], dict[str, float]]) -> list[tuple[str, float, float, bool]]:
@@ -217,9 +222,10 @@ def main() -> None:
     console = Console()
     figures: dict[tuple[str, str], dict[str, float]] = {}
     for case in CASES:
-        slow: dict[str, float] = {}
+        before: list[dict[str, float]] = []
         for size in options.sizes.split(","):
-            figures[size, case] = measure(size, case, options.rounds, options.spaced, slow)
+            before.append(measure(size, case, options.rounds, options.spaced, before))
+            figures[size, case] = before[-1]
     for case in CASES:
         table = Table(title=f"{case}: µs (times the anchor)", title_justify="left")
         table.add_column("")

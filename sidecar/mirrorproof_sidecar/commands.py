@@ -1,4 +1,4 @@
-"""The console commands `recorder`, `report` and `verdict`: flags in, a plain function called, one outcome.
+"""The console commands of the recorder: flags in, a plain function called, one outcome.
 
 Knows click. What is heavy or optional is imported inside the commands, so that `--help` works without
 the extra `sidecar`.
@@ -22,7 +22,7 @@ from mirrorproof.errors import SettingsError
 from mirrorproof.settings import describe
 from mirrorproof_sidecar.settings import RecorderSettings
 
-__all__ = ["recorder", "report", "verdict"]
+__all__ = ["compare", "recorder", "replay", "report", "verdict"]
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -99,6 +99,92 @@ def report(url: str | None, form: str, output: str | None, settle: bool, width: 
         except ReportError as error:
             raise click.ClickException(str(error)) from error
         _write_report(found, form, output, width)
+
+
+@click.command()
+@click.argument("v1", metavar="A")
+@click.argument("v2", metavar="B")
+@click.option(
+    "--rules",
+    "rules_file",
+    metavar="FILE",
+    help="TOML or JSON file of rules (docs/rules.md), beside the default ones.",
+)
+@_report_format
+def compare(
+    v1: str, v2: str, *, rules_file: str | None, form: str, output: str | None, width: int | None
+) -> None:
+    """Compare two recordings offline: A holds v1's exchanges, B holds v2's.
+
+    Each is a file or `-` for standard input, with an exchange a line (NDJSON) or one batch as the recorder's
+    POST /v1/exchanges takes it. Exits with 0 where they are the same, 1 where they differ, and 2 where
+    that is not decided: something could not be compared or has no partner, or a file could not be read.
+    """
+    try:
+        with _told():
+            from mirrorproof_sidecar.compare import DEFAULT_RULES
+            from mirrorproof_sidecar.offline import EXIT_CODES, compare_recorded
+            from mirrorproof_sidecar.progress import shown_steps
+            from mirrorproof_sidecar.recorded import read_exchanges
+            from mirrorproof_sidecar.rules_file import read_rules
+
+            if v1 == v2 == "-":
+                raise click.ClickException("only one of the two can be standard input")
+            rules = read_rules(rules_file) if rules_file else DEFAULT_RULES
+            with shown_steps(sys.stderr) as tell:
+                found = compare_recorded(read_exchanges(v1), read_exchanges(v2), rules, tell)
+            _write_report(found, form, output, width)
+    except click.ClickException as error:
+        raise _NotAskedError(error.message) from error
+    raise SystemExit(EXIT_CODES[found["verdict"]["verdict"]])
+
+
+@click.command()
+@_setting("store", metavar="URL")
+@_setting("descriptors", metavar="FILE")
+@click.option(
+    "--rules",
+    "rules_file",
+    metavar="FILE",
+    help="Try the rules of this file and the default ones, instead of those that hold.",
+)
+@click.option("--apply", is_flag=True, help="Store what is found, and the rules of --rules, which then hold.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def replay(
+    store: str | None, descriptors: str | None, *, rules_file: str | None, apply: bool, form: str
+) -> None:
+    """Compare again what is stored, after rules were changed, and say what that changes.
+
+    It opens the recorder's store itself; the recorder may go on meanwhile. Without --apply nothing is
+    written.
+    """
+    with _told():
+        from time import time
+
+        from mirrorproof_sidecar.progress import shown_steps
+        from mirrorproof_sidecar.replay import replay as compare_again
+        from mirrorproof_sidecar.report.replayed import render_replayed
+        from mirrorproof_sidecar.rules_file import read_rules, read_schemas
+        from mirrorproof_sidecar.store import Store
+        from mirrorproof_sidecar.store.rulebook import current_rules, put_rules
+
+        settings = RecorderSettings.load(store=store, descriptors=descriptors)
+        rules = read_rules(rules_file) if rules_file else None
+        schemas = read_schemas(settings.descriptors) if settings.descriptors else None
+        opened = Store(settings.store)
+        try:
+            if rules is not None and apply:
+                # First, so that what the recorder compares meanwhile is compared by them.
+                opened.write(put_rules, rules, now_s=time())
+            with shown_steps(sys.stderr) as tell:
+                found = compare_again(
+                    opened, rules or opened.read(current_rules), apply=apply, tell=tell, schemas=schemas
+                )
+        finally:
+            opened.close()
+        click.echo(
+            json.dumps(found, indent=2) if form == "json" else render_replayed(found), nl=form == "json"
+        )
 
 
 def _write_report(found: dict[str, Any], form: str, output: str | None, width: int | None) -> None:

@@ -85,10 +85,11 @@ def test_without_the_extra_help_works_and_the_command_says_what_to_install() -> 
         for name in ("aiohttp", "sqlalchemy", "alembic", "rich", "prometheus_client", "opentelemetry.sdk"):
             sys.modules[name] = None
         from click.testing import CliRunner
-        from mirrorproof_sidecar.commands import recorder, report, verdict
-        for command, status in ((recorder, 1), (report, 1), (verdict, 2)):
+        from mirrorproof_sidecar.commands import compare, recorder, replay, report, verdict
+        commands = ((recorder, 1), (report, 1), (verdict, 2), (replay, 1), (compare, 2, "a", "b"))
+        for command, status, *arguments in commands:
             assert CliRunner().invoke(command, ["--help"]).exit_code == 0
-            done = CliRunner().invoke(command, [])
+            done = CliRunner().invoke(command, arguments)
             assert done.exit_code == status
             assert "pip install 'mirrorproof[sidecar]'" in done.output, done.output
     """)

@@ -15,7 +15,17 @@ import pytest
 from mirrorproof.exchange import Exchange, Request, Response
 from mirrorproof.rulings import RuleAction
 from mirrorproof.settings import Settings
-from mirrorproof_sidecar.compare import DEFAULT_RULES, Kind, Result, Rules
+from mirrorproof_sidecar.compare import (
+    DEFAULT_RULES,
+    Kind,
+    Op,
+    Order,
+    OrderRule,
+    Result,
+    Rules,
+    ToleranceRule,
+    TransformRule,
+)
 from mirrorproof_sidecar.judge import Limits, Thresholds
 from mirrorproof_sidecar.recorder.handlers import ROUTES
 
@@ -29,11 +39,25 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def test_the_examples_of_rules_are_rules() -> None:
-    first, more = (Rules.from_dict(tomllib.loads(text)) for text in blocks("rules.md", "toml"))
+    first, others, more = (Rules.from_dict(tomllib.loads(text)) for text in blocks("rules.md", "toml"))
     (same,) = (Rules.from_json(text) for text in blocks("rules.md", "json"))
 
     assert first == same
+    assert (len(others.tolerance), len(others.transform), len(others.order)) == (1, 1, 2)
     assert len(more.ignore) == 6
+
+
+def test_the_page_on_rules_names_every_key_op_and_order() -> None:
+    text = (DOCS / "rules.md").read_text()
+    named = {
+        field.encode_name
+        for sort in (ToleranceRule, TransformRule, OrderRule)
+        for field in msgspec.structs.fields(sort)
+    }
+    named |= {field.name for field in msgspec.structs.fields(Rules)}
+    missing = [name for name in sorted(named | set(Op)) if f"`{name}" not in text]
+    missing += [f'as = "{way}"' for way in Order if f'as = "{way}"' not in text]
+    assert missing == []
 
 
 @pytest.mark.parametrize("header", ["date", "server", "x-request-id", "traceparent", "etag"])

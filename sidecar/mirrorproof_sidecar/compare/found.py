@@ -86,6 +86,20 @@ class Found:
         else:
             raise _EnoughError
 
+    @property
+    def lists_no_more(self) -> bool:
+        """Whether what a rule hides in this part is only counted from now on."""
+        return self._listed >= MAX_DIFFERENCES
+
+    def hides(self, where: Where, key: str) -> bool:
+        """Whether a rule ignores a difference of the member `key` of `where`; if so it is counted as one."""
+        rule = self._matcher.step(where.state(self._matcher), key).ignore
+        if rule is None:
+            return False
+        self._used[id(rule)] = rule
+        self._unlisted += 1
+        return True
+
     def order_of(self, where: Where) -> OrderRule | None:
         """The rule that says how the items of the arrays at `where` find each other."""
         rule = where.state(self._matcher).order
@@ -157,8 +171,9 @@ class Found:
 
     def comparison(self) -> Comparison:
         """Everything that was found."""
-        self._differences.sort(key=_order)
-        self._ignored.sort(key=_order)
+        for entries in (self._differences, self._ignored):
+            if len(entries) > 1:
+                entries.sort(key=_order)
         kept = self._differences[:MAX_DIFFERENCES]
         hidden = self._ignored[:MAX_DIFFERENCES]
         return Comparison(

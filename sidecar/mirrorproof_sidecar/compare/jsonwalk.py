@@ -46,7 +46,7 @@ def walk_raw(where: Where, primary: bytes, shadow: bytes, found: Found) -> bool:
     """
     try:
         one, other = root(primary), root(shadow)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.MsgspecError, RecursionError):
         return False
     try:
         _Walk(found, RawReader(), Budget(_MAX_ALIGNED)).run(where, one, other)
@@ -98,10 +98,10 @@ class _Walk:
             return self._objects(where, one, other)
         if sort == its == ARRAY:
             return self._arrays(where, one, other)
-        self._leaf(where, one, other, sort == its)
+        self._leaf(where, one, other, same_sort=sort == its)
         return None
 
-    def _leaf(self, where: Where, one: Any, other: Any, same_sort: bool) -> None:
+    def _leaf(self, where: Where, one: Any, other: Any, *, same_sort: bool) -> None:
         mine, its = self._reader.value(one), self._reader.value(other)
         if not same_sort:
             self._found.differ(where, Kind.CHANGED_TYPE, mine, its)
@@ -119,7 +119,19 @@ class _Walk:
         keys = self._reader.unequal_keys(mine, its)
         if len(keys) > 1:
             keys.sort(key=segment_order)
-        return iter([(where.child(key), mine.get(key, MISSING), its.get(key, MISSING)) for key in keys])
+        below: list[_Node] = []
+        for key in keys:
+            one, other = mine.get(key, MISSING), its.get(key, MISSING)
+            counted = self._found.lists_no_more and self._reader.are_unequal_leaves(one, other)
+            if counted and self._found.hides(where, key):
+                continue
+            below.append((where.child(key), one, other))
+        if len(below) == 1:  # the usual case, without a detour
+            place, one, other = below[0]
+            if self._reader.are_unequal_leaves(one, other):
+                self._leaf(place, one, other, same_sort=True)
+                return None
+        return iter(below)
 
     def _arrays(self, where: Where, one: Any, other: Any) -> Iterator[_Node]:
         mine, its = list(self._reader.items(one)), list(self._reader.items(other))

@@ -52,6 +52,13 @@ class Reader(Protocol):
     def same(self, one: Any, other: Any) -> bool:
         """Whether the two are equal; `False` may be wrong where equal things are written in two ways."""
 
+    def unequal_places(self, one: Sequence[Any], other: Sequence[Any]) -> list[int]:
+        """The positions at which two sequences of one length are not the same."""
+
+    def are_unequal_leaves(self, one: Any, other: Any) -> bool:
+        """Whether the two are of one type, hold nothing and differ, as far as one look tells: `False` may be
+        wrong."""
+
     def unequal_keys(self, one: dict[str, Any], other: dict[str, Any]) -> list[str]:
         """The keys of members that are not plainly the same, or only one has."""
 
@@ -107,6 +114,14 @@ class TreeReader:
         if type(one) in _CONTAINERS:
             return self._digest(one) == self._digest(other)
         return same_leaves(one, other)
+
+    def unequal_places(self, one: Sequence[Any], other: Sequence[Any]) -> list[int]:
+        """See `Reader`."""
+        return [place for place, pair in enumerate(zip(one, other, strict=True)) if not self.same(*pair)]
+
+    def are_unequal_leaves(self, one: Any, other: Any) -> bool:
+        """See `Reader`."""
+        return type(one) is type(other) is str and one != other
 
     def unequal_keys(self, one: dict[str, Any], other: dict[str, Any]) -> list[str]:
         """See `Reader`."""

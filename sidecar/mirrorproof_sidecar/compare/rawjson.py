@@ -12,7 +12,7 @@ space or escapes, its keys are decoded once more with none collapsed.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from itertools import chain, compress
+from itertools import chain, compress, count
 from operator import ne
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ import msgspec
 
 from mirrorproof_sidecar.compare.jsontree import parse
 from mirrorproof_sidecar.compare.nodes import ARRAY, OBJECT
+from mirrorproof_sidecar.compare.numbers import parse_fraction, parse_integer
 
 __all__ = ["RawReader", "root"]
 
@@ -40,57 +41,84 @@ _OBJECTS: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _KEYS: Final = msgspec.json.Decoder(dict[_Key, msgspec.Raw], dec_hook=lambda kind, text: kind(text))
 _VALUE: Final = msgspec.json.Decoder()
 _SORTED: Final = msgspec.json.Encoder(order="sorted")
-_SORTS: Final = {
+_SORTS: Final[dict[int, str]] = {
     ord("{"): OBJECT, ord("["): ARRAY, ord('"'): "string", ord("t"): "boolean", ord("f"): "boolean",
     ord("n"): "null",
 }  # fmt: skip
 _STRING: Final = ord('"')
 _BRACE: Final = ord("{")
+_BRACKET: Final = ord("[")
+_OPENED: Final[dict[type, str]] = {dict: OBJECT, list: ARRAY}
+_LITERALS: Final = {b"null": None, b"true": True, b"false": False}
+_LARGE_BYTES: Final = 4096
 _MANY: Final = 4
 
 
-def root(text: bytes) -> msgspec.Raw:
-    """The text as one raw value, checked to be JSON. Raises `msgspec.DecodeError` or `RecursionError`."""
-    return _ROOT.decode(text)
+def root(text: bytes) -> Any:
+    """The text as a node, one level of it decoded and all of it checked to be JSON.
+
+    Raises `msgspec.MsgspecError` or `RecursionError`.
+    """
+    text = text.strip(b" \t\r\n")
+    if text.startswith(b"{"):
+        found = RawReader().members(text)
+        return msgspec.Raw(text) if found is None else found
+    return _ARRAY.decode(text) if text.startswith(b"[") else _ROOT.decode(text)
 
 
 _ROOT: Final = msgspec.json.Decoder(msgspec.Raw)
 
 
 class RawReader:
-    """Reads raw values, and objects of which one level is decoded already. Holds nothing."""
+    """Reads raw values, and objects and arrays of which one level is decoded already. Holds nothing."""
 
     __slots__ = ()
 
     def sort(self, node: Any) -> str:
         """See `Reader`."""
-        if type(node) is dict:
-            return OBJECT
-        first = memoryview(node)[0]
-        sort = _SORTS.get(first)
-        return sort or _sort_of_number(bytes(node))
+        opened = _OPENED.get(type(node))
+        if opened is not None:
+            return opened
+        return _SORTS.get(memoryview(node)[0]) or _sort_of_number(bytes(node))
 
     def members(self, node: Any) -> dict[str, Any] | None:
         """See `Reader`."""
         if type(node) is dict:
             return node
         found = _OBJECT.decode(node)
-        number = len(found)
+        number, size = len(found), memoryview(node).nbytes
+        if size < _LARGE_BYTES:
+            taken = len(b"".join(found.values()))
+        else:
+            taken = sum(memoryview(value).nbytes for value in found.values())
         # {"key":value,…}: quotes, colon and comma for each member, and one more character.
-        taken = len(b"".join(found.values())) + len("".join(found)) + 4 * number + 1
-        if number and memoryview(node).nbytes != taken and len(_KEYS.decode(node)) != number:
+        taken += len("".join(found)) + 4 * number + 1
+        if number and size != taken and len(_KEYS.decode(node)) != number:
             return None
         return found
 
     def items(self, node: Any) -> list[Any]:
         """See `Reader`."""
-        return _ARRAY.decode(node)
+        return node if type(node) is list else _ARRAY.decode(node)
 
     def plainly_same(self, one: Any, other: Any) -> bool:
         """See `Reader`."""
         return bool(one == other)
 
     same = plainly_same
+
+    def unequal_places(self, one: Sequence[Any], other: Sequence[Any]) -> list[int]:
+        """See `Reader`."""
+        return list(compress(count(), map(ne, one, other)))
+
+    def are_unequal_leaves(self, one: Any, other: Any) -> bool:
+        """See `Reader`. Two strings without escapes, or two plain integers, that were found to be unequal."""
+        if type(one) is not msgspec.Raw or type(other) is not msgspec.Raw:
+            return False
+        mine, its = bytes(one), bytes(other)
+        if mine[0] == its[0] == _STRING:
+            return b"\\" not in mine and b"\\" not in its
+        return mine.isdigit() and its.isdigit()
 
     def unequal_keys(self, one: dict[str, Any], other: dict[str, Any]) -> list[str]:
         """See `Reader`."""
@@ -124,10 +152,21 @@ class RawReader:
         """See `Reader`."""
         if type(node) is dict:
             return {key: self.value(item) for key, item in node.items()}
-        text = bytes(node)
-        if text[0] == _STRING and b"\\" not in text:
-            return text[1:-1].decode()
+        if type(node) is list:
+            return [self.value(item) for item in node]
+        return _value(bytes(node))
+
+
+def _value(text: bytes) -> Any:
+    first = text[0]
+    if first == _STRING and b"\\" not in text:
+        return text[1:-1].decode()
+    if first in (_STRING, _BRACE, _BRACKET):
         return parse(text.decode())
+    if text in _LITERALS:
+        return _LITERALS[text]
+    read = parse_integer if _sort_of_number(text) == "integer" else parse_fraction
+    return read(text.decode())
 
 
 def _sort_of_number(text: bytes) -> str:

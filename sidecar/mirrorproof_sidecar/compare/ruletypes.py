@@ -163,7 +163,7 @@ class OrderRule(PlacedRule, frozen=True, forbid_unknown_fields=True, omit_defaul
     @property
     def order_is_free(self) -> bool:
         """Whether the same items in another order are no difference."""
-        return self.way is not Order.LIST
+        return self.way != Order.LIST
 
 
 @lru_cache(maxsize=2048)

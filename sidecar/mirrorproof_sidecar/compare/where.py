@@ -47,22 +47,24 @@ class Where:
 
     def state(self, matcher: Matcher) -> State:
         """The rules' state here; worked out once for each place."""
-        if self._state is None:
-            chain: list[Where] = []
-            place: Where = self
-            while place._state is None and place._above is not None:
-                chain.append(place)
-                place = place._above
-            state = place._state or matcher.start
-            for below in reversed(chain):
-                segment = below._segment
-                state = (
-                    matcher.item(state, segment)
-                    if type(segment) is int
-                    else matcher.step(state, str(segment))
-                )
-                below._state = state
-        return self._state or matcher.start
+        if self._state is not None:
+            return self._state
+        chain: list[Where] = [self]
+        place = self._above
+        while place is not None and place._state is None:
+            chain.append(place)
+            place = place._above
+        state = matcher.start if place is None or place._state is None else place._state
+        for below in reversed(chain):
+            segment = below._segment
+            if below._above is None:
+                pass  # the root
+            elif isinstance(segment, int):
+                state = matcher.item(state, segment)
+            else:
+                state = matcher.step(state, segment)
+            below._state = state
+        return state
 
     def __str__(self) -> str:
         # Places share what is above them, so a long segment is cut only once.

@@ -158,7 +158,8 @@ def _checks(evidence: Mapping[str, Any]) -> Iterator[Markup]:
         for check in scope["checks"]:
             mark = tag("span", check["verdict"], class_=f"mark {check['verdict']}")
             what = _CHECKS.get(check["name"], check["name"])
-            rows.append((tag("td", name), tag("td", what), tag("td", mark), tag("td", check["words"])))
+            first = [tag("td", name, rowspan=len(scope["checks"]))] if check is scope["checks"][0] else []
+            rows.append((*first, tag("td", what), tag("td", mark), tag("td", check["words"], class_="words")))
     yield from _table(_VERDICT, rows)
     if evidence["notes"]:
         yield tag("ul", *(tag("li", note, class_="dim") for note in evidence["notes"]))

@@ -120,7 +120,9 @@ def share_bar(share: float, hidden: float = 0.0) -> Markup:
                     class_=class_,
                 )
             )
-    return tag("svg", *parts, viewBox="0 0 100 8", class_="bar", aria_hidden="true")
+    return tag(
+        "svg", *parts, viewBox="0 0 100 8", preserveAspectRatio="none", class_="bar", aria_hidden="true"
+    )
 
 
 def _picture(height: int, words: str, parts: Sequence[Markup]) -> Markup:

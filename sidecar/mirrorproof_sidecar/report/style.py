@@ -13,7 +13,8 @@ STYLE: Final = """
 @media (prefers-color-scheme:dark){:root{--ground:#0f1419;--text:#e6e9ed;--dim:#9aa4b0;--line:#2b333c;
 --one:#6cb2f5;--two:#f2a057;--good:#56d364;--bad:#ff8078;--warn:#e3b341;--faint:#59636e;--track:#1c232b}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--ground);color:var(--text);font:15px/1.5 system-ui,sans-serif}
+body{margin:0;background:var(--ground);color:var(--text);font:15px/1.5 system-ui,sans-serif;
+overflow-wrap:break-word}
 main{max-width:1080px;margin:0 auto;padding:24px 16px 64px}
 h1{margin:4px 0;font-size:28px;line-height:1.2}
 h2{margin:0 0 8px;font-size:18px}
@@ -35,7 +36,8 @@ th,td{padding:6px 12px 6px 0;text-align:left;vertical-align:top;border-bottom:1p
 th{color:var(--dim);font-weight:500;white-space:nowrap}
 .number{white-space:nowrap;font-variant-numeric:tabular-nums}
 code{font:13px/1.45 ui-monospace,monospace;overflow-wrap:anywhere}
-td{min-width:56px}
+td{min-width:56px;overflow-wrap:anywhere}
+.words{min-width:220px}
 td:first-child{min-width:180px}
 .picture{display:block;width:100%;height:auto}
 .bar{display:block;width:120px;height:8px;margin:4px 0}
@@ -54,6 +56,7 @@ svg .track{fill:var(--track)}
 .key{width:18px;height:0;border-top:3px solid var(--one);margin-left:10px}
 .key.one{margin-left:0}
 .key.two{border-top:3px dashed var(--two)}
-@media (max-width:640px){main{padding:16px 12px 48px}svg text{font-size:20px}th,td{padding-right:8px}}
+@media (max-width:640px){main{padding:16px 12px 48px}svg text{font-size:20px}th,td{padding-right:8px}
+.wide{scrollbar-width:thin}table{min-width:680px}}
 @media print{section{break-inside:avoid}}
 """

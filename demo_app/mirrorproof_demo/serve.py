@@ -133,6 +133,7 @@ def _settings(options: argparse.Namespace, ports: dict[str, int]) -> Any:
         guards=not options.without_guards,
         effect_rules=(CANNED_PAYMENT,),
         flush_interval_s=0.2,
+        sqlite_writer_limit_ms=500.0,  # a busy machine shall not take pairs out of the demo
         **trust,
     )
 

@@ -50,10 +50,10 @@ def replay(
     `apply`."""
     total = store.read(count_pairs)
     changes = _Changes()
+    noise = NoiseBook(0.0)
+    noise.refresh(0.0, lambda: store.read(load_tally))
     for piece in _pieces(store):
         findings = []
-        noise = NoiseBook(0.0)
-        noise.refresh(piece[-1].at[0], lambda: store.read(load_tally))
         for pair in piece:
             if pair.finding is None:
                 changes.deleted += 1

@@ -56,7 +56,7 @@ svg .track{fill:var(--track)}
 .key{width:18px;height:0;border-top:3px solid var(--one);margin-left:10px}
 .key.one{margin-left:0}
 .key.two{border-top:3px dashed var(--two)}
-@media (max-width:640px){main{padding:16px 12px 48px}svg text{font-size:20px}th,td{padding-right:8px}
+@media (max-width:640px){main{padding:16px 12px 48px}svg text{font-size:17px}th,td{padding-right:8px}
 .wide{scrollbar-width:thin}table{min-width:680px}}
 @media print{section{break-inside:avoid}}
 """

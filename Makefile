@@ -40,6 +40,7 @@ bench: $(STAMP) ## Measure the middleware beside its peers, and v1's wait for a 
 	$(BIN)/python -m benchmarks.middleware $(ARGS)
 	$(BIN)/python -m benchmarks.locks
 	$(BIN)/python -m benchmarks.locks_mariadb
+	$(BIN)/python -m benchmarks.locks_sqlite
 
 manifests: $(STAMP) ## Render envoyfilters/*.yaml anew
 	$(BIN)/python -m mirrorproof_istio envoyfilters/mirror-port.yaml

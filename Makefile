@@ -45,6 +45,7 @@ bench: $(STAMP) ## Measure the middleware beside its peers, v1's wait for locks,
 	$(BIN)/python -m benchmarks.locks
 	$(BIN)/python -m benchmarks.locks_mariadb
 	$(BIN)/python -m benchmarks.verdict
+	$(BIN)/python -m benchmarks.locks_sqlite
 
 manifests: $(STAMP) ## Render envoyfilters/*.yaml anew
 	$(BIN)/python -m mirrorproof_istio envoyfilters/mirror-port.yaml

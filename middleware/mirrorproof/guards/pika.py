@@ -20,6 +20,7 @@ from mirrorproof.context import MirrorContext, carry, current, held
 from mirrorproof.errors import EffectRefusedError
 from mirrorproof.guards import Guard
 from mirrorproof.guards.amqp import DESCRIBED, Arguments, carry_callback, judged, marked_headers
+from mirrorproof.guards.amqp_sharing import cancelling, closing, note_consumer, note_maker, note_suppressed
 
 __all__ = ["PikaGuard", "channel_name"]
 
@@ -52,6 +53,7 @@ class PikaGuard(Guard):
         from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
         from pika.adapters.select_connection import IOLoop
         from pika.channel import Channel
+        from pika.connection import Connection
 
         for name in _ANSWERS:
             self._guard(BlockingChannel, name, partial(_frame, name))
@@ -60,12 +62,24 @@ class PikaGuard(Guard):
         self._guard(Channel, "basic_publish", _nothing, _mark)
         self._guard(BlockingChannel, "basic_get", lambda *_: (None, None, None))
         self._guard(Channel, "basic_get", _nothing)
+        self.wrap(Channel, "basic_consume", note_consumer)
+        self.wrap(BlockingChannel, "_basic_consume_impl", note_consumer)
         self._guard(Channel, "basic_consume", _no_consumer, carry_callback("on_message_callback"))
         # The one way of both `basic_consume` and `consume`:
         describe = DESCRIBED["basic_consume"]
         consume = BlockingChannel._basic_consume_impl
         self.wrap(BlockingChannel, "_basic_consume_impl", judged(consume, describe, _silent_consumer))
+        # The innermost asks; a consumer that nobody but this process knows of is told apart before.
+        self.wrap(BlockingChannel, "basic_cancel", cancelling(lambda *_: []))
         self.wrap(BlockingChannel, "basic_cancel", _cancel)
+        self.wrap(BlockingChannel, "cancel", _cancel_generator)
+        self.wrap(Channel, "basic_cancel", cancelling(_call_back_cancelled))
+        for owner in (BlockingChannel, Channel, BlockingConnection, Connection):
+            self.wrap(owner, "__init__", note_maker)
+        for owner in (BlockingChannel, Channel):
+            self.wrap(owner, "close", closing("channel.close"))
+        for owner in (BlockingConnection, Connection):
+            self.wrap(owner, "close", closing("connection.close"))
         self.wrap(BlockingConnection, "add_callback_threadsafe", partial(_hand_over, 0))
         self.wrap(BlockingConnection, "call_later", partial(_hand_over, 1))
         for name, at in (("add_callback_threadsafe", 0), ("add_callback", 0), ("call_later", 1)):
@@ -120,6 +134,7 @@ def _no_consumer(channel: Any, call: Arguments) -> str:
     if call.get("callback") is not None:
         answer = frame.Method(int(channel), spec.Basic.ConsumeOk(tag))
         channel.connection._adapter_call_later(0, partial(call["callback"], answer))
+    note_suppressed(channel, tag)
     return tag
 
 
@@ -156,6 +171,21 @@ def _cancel(wrapped: Any, channel: Any, args: tuple[Any, ...], kwargs: dict[str,
     channel.__dict__[_KEPT].discard(tag)
     channel._consumer_infos.pop(tag, None)
     return []
+
+
+def _cancel_generator(wrapped: Any, channel: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    generator = channel._queue_consumer_generator
+    if generator is None or generator.consumer_tag in channel.__dict__.get(_KEPT, ()):
+        return wrapped(*args, **kwargs)
+    return cancelling(lambda *_: 0)(lambda *_: wrapped(), channel, (generator.consumer_tag,), {})
+
+
+def _call_back_cancelled(channel: Any, tag: str, callback: Any) -> None:
+    from pika import frame, spec
+
+    if callback is not None:
+        answer = frame.Method(int(channel), spec.Basic.CancelOk(tag))
+        channel.connection._adapter_call_later(0, partial(callback, answer))
 
 
 # -- what a connection's thread is asked to do

@@ -240,7 +240,7 @@ def test_where_it_cannot_connect_the_request_goes_on_and_it_is_counted(engine, v
         assert v2.execute(sa.text("SELECT note FROM held")).scalar() == "mirrored"
     context.end()
     assert not context.yielded
-    assert "connect to watch over locks" in caplog.text
+    wait_until(lambda: "connect to watch over locks" in caplog.text)  # which the thread says after it counts
 
 
 EXITING = """

@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary
 
 from mirrorproof.context import current
 from mirrorproof.guards.acting import Write, perform, perform_async
+from mirrorproof.guards.openers import note_opener, opened_by
 
 __all__ = [
     "cancelling", "closing", "closing_async", "note_consumer", "note_consumer_async", "note_maker",
     "note_suppressed",
 ]  # fmt: skip
 
-_MAKER: Final = "_mirrorproof_maker"
 _CONSUMERS: Final = "_mirrorproof_consumers"
 _SUPPRESSED: Final = "_mirrorproof_silent_consumers"
 _inside: ContextVar[bool] = ContextVar("mirrorproof_amqp_closing", default=False)
@@ -32,8 +32,7 @@ Stub = Callable[[Any, Any, Any], Any]
 
 def note_maker(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
     """`__init__` of a channel or of a connection."""
-    context = current()
-    instance.__dict__[_MAKER] = None if context is None else ref(context)
+    note_opener(instance)
     return wrapped(*args, **kwargs)
 
 
@@ -64,8 +63,7 @@ def _shared(its: Any) -> bool:
     context = current()
     if context is None or not context.in_request or _inside.get() or getattr(its, "is_closed", False):
         return False
-    maker = its.__dict__.get(_MAKER)
-    return maker is None or maker() is not context
+    return not opened_by(its, context)
 
 
 @contextmanager

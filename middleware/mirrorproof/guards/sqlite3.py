@@ -15,15 +15,9 @@ from typing import Any, Final
 from mirrorproof.context import current, in_admitted_call
 from mirrorproof.decision import Mode
 from mirrorproof.guards import Guard
+from mirrorproof.guards.direct.lending import stray_in
 from mirrorproof.guards.direct.own import noted
-from mirrorproof.guards.sqlite_strays import (
-    files_of,
-    judge_files,
-    judge_target,
-    only_reads,
-    stray_in,
-    watched,
-)
+from mirrorproof.guards.sqlite_strays import files_of, judge_files, judge_target, only_reads, watched
 from mirrorproof.guards.unguarded import judge_database, watching_databases
 
 __all__ = ["AiosqliteGuard", "Sqlite3Guard"]

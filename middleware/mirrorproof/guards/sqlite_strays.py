@@ -18,16 +18,14 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any, Final
 
-from mirrorproof.context import Action, MirrorContext, current
-from mirrorproof.errors import EffectRefusedError
-from mirrorproof.exchange import Outcome
+from mirrorproof.context import MirrorContext
+from mirrorproof.guards.direct.lending import block, borrower, stray_in
 from mirrorproof.guards.direct.own import is_to_own
-from mirrorproof.guards.sql.leased import is_leased
 from mirrorproof.guards.sql.statement import Control, as_text, read
 from mirrorproof.guards.unguarded import database_file
 from mirrorproof.ledger import digest_of
 
-__all__ = ["files_of", "judge_files", "judge_target", "only_reads", "stray_in", "watched"]
+__all__ = ["files_of", "judge_files", "judge_target", "only_reads", "watched"]
 
 _CONNECTION: Final = "sql.connection"
 _CHANGING: Final = frozenset({"ATTACH", "ANALYZE", "REINDEX", "VACUUM"})
@@ -43,21 +41,6 @@ _READING_PRAGMAS: Final = re.compile(
 _SETTING_PRAGMAS: Final = re.compile(
     r"\b(user_version|application_id|encoding|page_size|journal_mode|schema_version)\s*\(", re.IGNORECASE
 )
-
-
-def stray_in(connection: Any) -> MirrorContext | None:
-    """The mirrored request that may not write by this connection, if one runs here."""
-    context = _mirrored()
-    if context is None or is_leased(connection) or is_to_own(context, connection):
-        return None
-    return context
-
-
-def _mirrored() -> MirrorContext | None:
-    context = current()
-    if context is None or context.action(_CONNECTION) in (Action.EXECUTE, Action.OBSERVE):
-        return None
-    return context
 
 
 def only_reads(text: str) -> bool:
@@ -83,19 +66,16 @@ def judge_files(context: MirrorContext, files: list[str | None]) -> None:
         target = "a file that is not known" if file is None else database_file(context, file)
         if target is None or any(fnmatchcase(target, each) for each in context.settings.unguarded_allow):
             continue
-        words = (_CONNECTION, target, f"a write to {target}", digest_of(_CONNECTION, target, None))
-        if context.ended:
-            context.refuse(*words)
-        context.record(*words, Outcome.BLOCKED)
-        raise EffectRefusedError(
+        block(
+            context, target, f"a write to {target}", digest_of(_CONNECTION, target, None),
             f"a mirrored request wrote to {target} by a database connection that was opened outside of it; "
-            f"list it in MIRRORPROOF_UNGUARDED_ALLOW to let it{context.way_out(_CONNECTION)}"
-        )
+            "list it in MIRRORPROOF_UNGUARDED_ALLOW to let it",
+        )  # fmt: skip
 
 
 def judge_target(target: Any) -> None:
     """The same for what a backup goes to. It is no statement, so a lease would not hold it back."""
-    context = _mirrored()
+    context = borrower()
     if context is None or is_to_own(context, target) or not isinstance(target, sqlite3.Connection):
         return
     try:

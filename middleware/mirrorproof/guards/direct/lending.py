@@ -26,6 +26,7 @@ from mirrorproof.guards.sql.leased import is_leased
 from mirrorproof.ledger import digest_of
 
 __all__ = [
+    "block",
     "borrower",
     "connect_really",
     "connect_really_async",
@@ -34,6 +35,7 @@ __all__ = [
     "lend_async",
     "refuse_connecting",
     "refuse_stray",
+    "stray_in",
 ]
 
 _CONNECTION: Final = "sql.connection"
@@ -108,30 +110,41 @@ def is_shield(connection: Any) -> bool:
 def refuse_connecting(context: MirrorContext, database: str, driver: str, others: str) -> NoReturn:
     """Raise `EffectRefusedError`: no lease can be made by this driver, others can."""
     summary = f"a connection by {driver}"
-    words = (_CONNECTION, database, summary, digest_of(_CONNECTION, database, summary))
-    if context.ended:
-        context.refuse(*words)
-    context.record(*words, Outcome.BLOCKED)
-    raise EffectRefusedError(
+    block(
+        context, database, summary, digest_of(_CONNECTION, database, summary),
         f"mirrorproof cannot make a connection by {driver} harmless, so a mirrored request gets none; "
-        f"it can for {others}{context.way_out(_CONNECTION)}"
-    )
+        f"it can for {others}",
+    )  # fmt: skip
 
 
 def refuse_stray(connection: Any, what: str, database: str = "postgresql") -> None:
     """Raise `EffectRefusedError` where a mirrored request uses a connection that is no lease's."""
-    context = borrower()
-    if context is None or is_leased(connection) or is_to_own(context, connection):
+    context = stray_in(connection)
+    if context is None:
         return
     summary = f"{what[:200]} on a connection from outside the request"
-    words = (_CONNECTION, database, summary, digest_of(_CONNECTION, "", summary))
+    block(
+        context, database, summary, digest_of(_CONNECTION, "", summary),
+        "a mirrored request used a database connection that was opened outside of it; open it inside, or "
+        "take it from the driver's pool",
+    )  # fmt: skip
+
+
+def stray_in(connection: Any) -> MirrorContext | None:
+    """The mirrored request that runs here, if the connection is neither a lease's nor v2's own database's."""
+    context = borrower()
+    if context is None or is_leased(connection) or is_to_own(context, connection):
+        return None
+    return context
+
+
+def block(context: MirrorContext, target: str, summary: str, digest: str, why: str) -> NoReturn:
+    """Record what a mirrored request may not do with a connection, and raise `EffectRefusedError`."""
+    words = (_CONNECTION, target, summary, digest)
     if context.ended:
         context.refuse(*words)
     context.record(*words, Outcome.BLOCKED)
-    raise EffectRefusedError(
-        "a mirrored request used a database connection that was opened outside of it; open it inside, or "
-        f"take it from the driver's pool{context.way_out(_CONNECTION)}"
-    )
+    raise EffectRefusedError(f"{why}{context.way_out(_CONNECTION)}")
 
 
 def _pool(dialect: str, connect: Callable[..., Any], args: Any, kwargs: Any) -> Any:

@@ -16,6 +16,7 @@ from mirrorproof.guards import Guard
 from mirrorproof.guards.direct.lending import borrower, refuse_connecting, refuse_stray
 from mirrorproof.guards.direct.observing import Observed
 from mirrorproof.guards.direct.own import connects_to_own, noted
+from mirrorproof.guards.direct.pymysql import sql_text
 
 __all__ = ["MysqlclientGuard"]
 
@@ -80,8 +81,7 @@ def _connect_barely(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: 
 
 
 def _run(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    sql = next(iter((*args, *kwargs.values())), b"")
-    text = bytes(sql).decode("utf-8", "replace") if isinstance(sql, bytes | bytearray) else str(sql)
+    text = sql_text(next(iter((*args, *kwargs.values())), b""))
     if text != "ROLLBACK":
         refuse_stray(instance, text, "mysql")
     _observed.unknown(_observed.begin(instance), text, instance)

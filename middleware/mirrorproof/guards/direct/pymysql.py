@@ -19,7 +19,7 @@ from mirrorproof.guards.direct.own import noted
 from mirrorproof.guards.sql.effects import first_parameters, operation_first
 from mirrorproof.guards.sql.statement import Statement
 
-__all__ = ["PymysqlGuard", "refuse_command"]
+__all__ = ["PymysqlGuard", "refuse_command", "sql_text"]
 
 _DIALECT: Final = "mysql.pymysql"
 _PING: Final = 14  # COM_PING
@@ -76,8 +76,12 @@ def refuse_command(connection: Any, command: int, sql: Any, ending: Iterable[int
     """
     if command == _PING or command in ending or (command == _QUERY and sql in _ROLLBACK):
         return
-    text = bytes(sql).decode("utf-8", "replace") if isinstance(sql, bytes | bytearray) else str(sql)
-    refuse_stray(connection, text if command == _QUERY else f"command {command}", "mysql")
+    refuse_stray(connection, sql_text(sql) if command == _QUERY else f"command {command}", "mysql")
+
+
+def sql_text(sql: Any) -> str:
+    """SQL as text, from what is sent to MariaDB."""
+    return bytes(sql).decode("utf-8", "replace") if isinstance(sql, bytes | bytearray) else str(sql)
 
 
 def _command(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -6,40 +6,30 @@ never as markup or terminal codes.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any, Final
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from mirrorproof_sidecar.examples import clean
+from mirrorproof_sidecar.terminal import MAX_ROWS, VERDICT_STYLES, as_text
 
 __all__ = ["progress_line", "render_verdict"]
 
 _ORDER: Final = ("fail", "undecided", "pass")
-_STYLES: Final = {"pass": "bold green", "fail": "bold red", "undecided": "bold yellow"}
 _NAMES: Final = {
     "differences": "differences", "effects": "effects", "errors": "failures more",
     "latency_p50": "p50", "latency_p95": "p95",
 }  # fmt: skip
-_MAX_ROWS: Final = 25
-_PLAIN_WIDTH: Final = 100
 
 
 def render_verdict(answer: Mapping[str, Any], *, width: int | None = None, colour: bool = False) -> str:
     """The verdict, its reasons and a row for each endpoint, `width` columns wide."""
-    file = io.StringIO()
-    wide = width or min(Console().width if colour else _PLAIN_WIDTH, 160)
-    console = Console(
-        file=file, width=wide, force_terminal=colour, no_color=not colour, highlight=False, emoji=False,
-        legacy_windows=False, color_system="standard" if colour else None,
-    )  # fmt: skip
-    console.print(_renderable(answer))
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+    return as_text(_renderable(answer), width=width, colour=colour)
 
 
 def progress_line(answer: Mapping[str, Any]) -> str:
@@ -55,7 +45,9 @@ def progress_line(answer: Mapping[str, Any]) -> str:
 
 def _renderable(answer: Mapping[str, Any]) -> RenderableType:
     verdict, evidence = answer["verdict"], answer["evidence"]
-    headline = Text("mirrorproof  ", style="bold").append(verdict.upper(), style=_STYLES.get(verdict, ""))
+    headline = Text("mirrorproof  ", style="bold").append(
+        verdict.upper(), style=VERDICT_STYLES.get(verdict, "")
+    )
     if verdict == "undecided" and answer["more_requests"] is not None:
         headline.append(f"  about {answer['more_requests']:,} more requests like these would decide it")
     parts: list[RenderableType] = [headline, Padding(_bullets(answer["reasons"]), (0, 0, 0, 2))]
@@ -81,16 +73,16 @@ def _table(evidence: Mapping[str, Any]) -> RenderableType:
         table.add_column(title, justify="right")
     table.add_column("")
     scopes = [evidence["all"], *sorted(evidence["endpoints"], key=lambda one: _ORDER.index(one["verdict"]))]
-    for number, scope in enumerate(scopes[: _MAX_ROWS + 1]):
+    for number, scope in enumerate(scopes[: MAX_ROWS + 1]):
         pairs = f"{scope['compared']:,} pairs"
         table.add_row(Text(_label(scope), style="bold"), pairs, "", "", _verdict(scope))
         if number == 0 or scope["verdict"] != "pass":
             for check in scope["checks"]:
                 name = Padding(Text(_NAMES[check["name"]]), (0, 0, 0, 2))
                 table.add_row(name, *_figures(check, scope), _verdict(check))
-    if len(scopes) <= _MAX_ROWS + 1:
+    if len(scopes) <= MAX_ROWS + 1:
         return table
-    rest = len(scopes) - _MAX_ROWS - 1
+    rest = len(scopes) - MAX_ROWS - 1
     return Group(table, Text(f"… and {rest:,} more endpoints; --format json has them", style="dim"))
 
 
@@ -102,7 +94,7 @@ def _label(scope: Mapping[str, Any]) -> str:
 
 
 def _verdict(judged: Mapping[str, Any]) -> Text:
-    return Text(judged["verdict"], style=_STYLES.get(judged["verdict"], ""))
+    return Text(judged["verdict"], style=VERDICT_STYLES.get(judged["verdict"], ""))
 
 
 def _figures(check: Mapping[str, Any], scope: Mapping[str, Any]) -> tuple[str, str, str]:

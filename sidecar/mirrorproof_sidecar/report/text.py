@@ -6,12 +6,11 @@ terminal codes.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -19,25 +18,16 @@ from rich.text import Text
 from mirrorproof_sidecar.examples import clean, shown
 from mirrorproof_sidecar.report.losses import loss_lines
 from mirrorproof_sidecar.report.words import endpoint_name, kind_words, milliseconds, percent
+from mirrorproof_sidecar.terminal import MAX_ROWS, VERDICT_STYLES, as_text
 
 __all__ = ["render_text", "renderable"]
 
-_MAX_ROWS: Final = 25
 _MAX_VALUE_CHARS: Final = 60
-_PLAIN_WIDTH: Final = 100
-_STYLES: Final = {"pass": "bold green", "fail": "bold red", "undecided": "bold yellow"}
 
 
 def render_text(summary: Mapping[str, Any], *, width: int | None = None, colour: bool = False) -> str:
     """The report as text, `width` columns wide: by default 100, in colour the terminal's width."""
-    file = io.StringIO()
-    wide = width or min(Console().width if colour else _PLAIN_WIDTH, 160)
-    console = Console(
-        file=file, width=wide, force_terminal=colour, no_color=not colour, highlight=False, emoji=False,
-        legacy_windows=False, color_system="standard" if colour else None,
-    )  # fmt: skip
-    console.print(renderable(summary))
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+    return as_text(renderable(summary), width=width, colour=colour)
 
 
 def renderable(summary: Mapping[str, Any]) -> RenderableType:
@@ -72,9 +62,9 @@ def _verdict(verdict: Mapping[str, Any] | None) -> list[RenderableType]:
     if verdict is None:
         return []
     said = Text("Verdict: ", style="bold").append(
-        verdict["verdict"], style=_STYLES.get(verdict["verdict"], "")
+        verdict["verdict"], style=VERDICT_STYLES.get(verdict["verdict"], "")
     )
-    reasons = [(clean(reason), False) for reason in verdict["reasons"][:_MAX_ROWS]]
+    reasons = [(clean(reason), False) for reason in verdict["reasons"][:MAX_ROWS]]
     return [Text(""), said, Padding(_bullets(reasons), (0, 0, 0, 2))]
 
 
@@ -102,7 +92,7 @@ def _endpoints(endpoints: Sequence[Mapping[str, Any]]) -> RenderableType | None:
         ("v1 → v2", _FOLD | {"ratio": 1}), ("pairs", _NUMBER), ("matched", _NUMBER), ("differ", _NUMBER),
         ("p50 ms", _NUMBER), ("p95 ms", _NUMBER), ("failed", _NUMBER),
     )  # fmt: skip
-    for endpoint in endpoints[:_MAX_ROWS]:
+    for endpoint in endpoints[:MAX_ROWS]:
         primary, shadow = endpoint["primary"], endpoint["shadow"]
         different = endpoint["different"]
         worse = shadow["errors"] > primary["errors"]
@@ -123,11 +113,11 @@ def _differences(differences: Sequence[Mapping[str, Any]]) -> RenderableType:
         return Text("none was found", style="green")
     parts: list[RenderableType] = []
     by_endpoint: dict[str, list[Mapping[str, Any]]] = {}
-    for one in differences[:_MAX_ROWS]:
+    for one in differences[:MAX_ROWS]:
         by_endpoint.setdefault(one["endpoint"], []).append(one)
     for found in by_endpoint.values():
         parts += [Text(""), _endpoint(found[0]), Padding(_found(found), (0, 0, 0, 2))]
-    if len(differences) > _MAX_ROWS:
+    if len(differences) > MAX_ROWS:
         parts += [Text(""), _rest(len(differences))]
     return Group(*parts[1:])
 
@@ -155,7 +145,7 @@ def _ignored(ignored: Sequence[Mapping[str, Any]]) -> RenderableType | None:
     table = _table(
         ("path", _FOLD), ("pairs", _NUMBER), ("by", {}), ("why it does not count", _FOLD | {"ratio": 1})
     )
-    for one in ignored[:_MAX_ROWS]:
+    for one in ignored[:MAX_ROWS]:
         table.add_row(
             Text(clean(one["path"])),
             f"{one['pairs']:,}",
@@ -170,7 +160,7 @@ def _effects(effects: Sequence[Mapping[str, Any]]) -> RenderableType | None:
     if not mirrored:
         return None
     table = _table(("effect", _FOLD), ("target", _FOLD | {"ratio": 1}), ("outcome", {}), ("count", _NUMBER))
-    for one in mirrored[:_MAX_ROWS]:
+    for one in mirrored[:MAX_ROWS]:
         harm = one["outcome"] == "executed"
         table.add_row(
             Text(clean(one["kind"])), Text(clean(one["target"])),
@@ -187,13 +177,13 @@ def _bullets(lines: Iterable[tuple[str, bool]]) -> RenderableType:
 
 
 def _with_rest(table: Table, rows: int) -> RenderableType:
-    if rows <= _MAX_ROWS:
+    if rows <= MAX_ROWS:
         return table
     return Group(table, _rest(rows))
 
 
 def _rest(rows: int) -> Text:
-    return Text(f"… and {rows - _MAX_ROWS:,} more; --format json has them", style="dim")
+    return Text(f"… and {rows - MAX_ROWS:,} more; --format json has them", style="dim")
 
 
 def _endpoint(named: Mapping[str, Any]) -> Text:

@@ -89,11 +89,10 @@ def _report_format(command: C) -> C:
 def report(url: str | None, form: str, output: str | None, settle: bool, width: int | None) -> None:
     """Print what a recorder knows: the verdict, pairs, differences, noise, suppressed effects, and what is
     missing. docs/reports.md describes the formats."""
-    where = url or os.environ.get("MIRRORPROOF_RECORDER") or "http://127.0.0.1:9600"
+    where, token = _recorder_at(url)
     with _told():
         from mirrorproof_sidecar.report import ReportError, fetch_report
 
-        token = os.environ.get("MIRRORPROOF_READ_TOKEN") or os.environ.get("MIRRORPROOF_TOKEN")
         try:
             found = asyncio.run(fetch_report(where, token=token, settle=settle))
         except ReportError as error:
@@ -126,7 +125,7 @@ def compare(
             from mirrorproof_sidecar.offline import EXIT_CODES, compare_recorded
             from mirrorproof_sidecar.progress import shown_steps
             from mirrorproof_sidecar.recorded import read_exchanges
-            from mirrorproof_sidecar.rules_file import read_rules
+            from mirrorproof_sidecar.setting_files import read_rules
 
             if v1 == v2 == "-":
                 raise click.ClickException("only one of the two can be standard input")
@@ -164,7 +163,7 @@ def replay(
         from mirrorproof_sidecar.progress import shown_steps
         from mirrorproof_sidecar.replay import replay as compare_again
         from mirrorproof_sidecar.report.replayed import render_replayed
-        from mirrorproof_sidecar.rules_file import read_rules, read_schemas
+        from mirrorproof_sidecar.setting_files import read_rules, read_schemas
         from mirrorproof_sidecar.store import Store
         from mirrorproof_sidecar.store.rulebook import current_rules, put_rules
 
@@ -219,14 +218,13 @@ def verdict(
     asked as often as you like: looking again does not make a wrong answer likelier. docs/verdict.md says what
     the figures mean and where limits are set.
     """
-    where = url or os.environ.get("MIRRORPROOF_RECORDER") or "http://127.0.0.1:9600"
+    where, token = _recorder_at(url)
     try:
         with _told():
             from mirrorproof_sidecar.asking import ReportError
             from mirrorproof_sidecar.gate import EXIT_CODES, Gate
             from mirrorproof_sidecar.verdict_text import render_verdict
 
-            token = os.environ.get("MIRRORPROOF_READ_TOKEN") or os.environ.get("MIRRORPROOF_TOKEN")
             gate = Gate(where, token=token, since=since, settle=settle)
             try:
                 answer = asyncio.run(gate.wait(timeout_s) if wait else gate.ask())
@@ -246,6 +244,12 @@ def verdict(
 
 class _NotAskedError(click.ClickException):
     exit_code = 2  # 1 would say that v2 is bad
+
+
+def _recorder_at(url: str | None) -> tuple[str, str | None]:
+    """Where the recorder is that is asked, and the token for it."""
+    where = url or os.environ.get("MIRRORPROOF_RECORDER") or "http://127.0.0.1:9600"
+    return where, os.environ.get("MIRRORPROOF_READ_TOKEN") or os.environ.get("MIRRORPROOF_TOKEN")
 
 
 @contextmanager

@@ -10,7 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["OTHER_ROUTE", "Endpoint", "endpoint_of", "path_pattern", "template_of"]
+from mirrorproof.exchange import Exchange
+
+__all__ = ["OTHER_ROUTE", "Endpoint", "endpoint_asked", "endpoint_of", "path_pattern", "template_of"]
 
 OTHER_ROUTE: Final = "(other)"
 """The route of the endpoint that takes what comes after the bound on endpoints."""
@@ -41,6 +43,12 @@ class Endpoint:
 def endpoint_of(service: str, method: str, path: str, route: str | None) -> Endpoint:
     """The endpoint of a request; `route` is the framework's template where it is known."""
     return Endpoint(service, method, (route or template_of(path))[:_MAX_ROUTE_CHARS])
+
+
+def endpoint_asked(exchange: Exchange) -> Endpoint:
+    """The endpoint of an exchange's request."""
+    request = exchange.request
+    return endpoint_of(exchange.service, request.method, request.path, request.route)
 
 
 def template_of(path: str) -> str:

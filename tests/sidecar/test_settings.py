@@ -8,7 +8,7 @@ import pytest
 
 from mirrorproof.errors import SettingsError
 from mirrorproof.settings import Settings, describe
-from mirrorproof_sidecar.rules_file import read_rules, read_schemas
+from mirrorproof_sidecar.setting_files import read_rules, read_schemas
 from mirrorproof_sidecar.settings import RecorderSettings, split_listen
 
 

@@ -208,7 +208,3 @@ def _passes(state: State, kind: Kind, one: Any, other: Any) -> tuple[PlacedRule,
 def _order(found: tuple[Any, ...]) -> tuple[list[tuple[int, str]], Kind]:
     where, kind, *_ = found
     return where.order(), kind
-
-
-def _digits(segment: str) -> int:
-    return len(segment) if segment.isascii() and segment.isdecimal() else 0

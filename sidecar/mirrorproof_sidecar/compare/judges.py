@@ -20,7 +20,7 @@ from mirrorproof_sidecar.compare.shapes import Shape, facts_of
 from mirrorproof_sidecar.compare.shapes.sentence import compare_words
 from mirrorproof_sidecar.compare.shapes.tokens import is_random
 from mirrorproof_sidecar.compare.volatile import by_shape
-from mirrorproof_sidecar.endpoints import endpoint_of, path_pattern
+from mirrorproof_sidecar.endpoints import endpoint_asked, path_pattern
 
 __all__ = ["judges"]
 
@@ -39,8 +39,7 @@ def judges(primary: Exchange, shadow: Exchange, rules: Rules, context: Context) 
     if rules.correspond:
         found.append(by_correspondence(primary, shadow, facts, drawn))
     if context.noise:
-        request = primary.request
-        endpoint = endpoint_of(primary.service, request.method, request.path, request.route)
+        endpoint = endpoint_asked(primary)
         found.append(_learnt(endpoint.id, context))
     return found
 

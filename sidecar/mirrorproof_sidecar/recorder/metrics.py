@@ -12,7 +12,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from mirrorproof.exchange import Exchange
-from mirrorproof_sidecar.endpoints import Endpoint, endpoint_of
+from mirrorproof_sidecar.endpoints import Endpoint, endpoint_asked
 from mirrorproof_sidecar.finding import Finding, failed
 
 __all__ = ["CONTENT_TYPE", "MAX_ENDPOINTS", "Metrics"]
@@ -82,8 +82,7 @@ class Metrics:
         return generate_latest(self.registry)
 
     def _labels(self, exchange: Exchange) -> tuple[str, str, str]:
-        request = exchange.request
-        endpoint = endpoint_of(exchange.service, request.method, request.path, request.route)
+        endpoint = endpoint_asked(exchange)
         if endpoint not in self._endpoints:
             if len(self._endpoints) >= MAX_ENDPOINTS:
                 return "other", "other", "other"

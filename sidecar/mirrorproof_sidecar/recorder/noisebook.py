@@ -19,15 +19,15 @@ from typing import Final
 
 from mirrorproof.exchange import Exchange
 from mirrorproof_sidecar.compare import Cause, Comparison, Kind, NoiseKey
-from mirrorproof_sidecar.endpoints import endpoint_of, path_pattern
+from mirrorproof_sidecar.endpoints import endpoint_asked, path_pattern
 from mirrorproof_sidecar.judge.noise import Learnt, Source, Tally, learn, with_own
+from mirrorproof_sidecar.recorder.identity import is_personal
 
 __all__ = ["NoiseBook", "fields_of"]
 
 _REFRESH_S: Final = 10.0
 _MAX_QUESTIONS: Final = 2000
 _MAX_BODY_BYTES: Final = 64 << 10
-_PERSONAL: Final = frozenset(("authorization", "cookie", "x-api-key", "proxy-authorization"))
 _NEGOTIATED: Final = frozenset(
     ("accept", "accept-language", "accept-encoding", "range", "if-none-match", "host")
 )
@@ -68,16 +68,14 @@ class NoiseBook:
         """Noise for a comparison of this answer with v2's; `control`: what its control said of it."""
         if control is None or not control.differences:
             return self._learnt.noise
-        request = primary.request
-        endpoint = endpoint_of(primary.service, request.method, request.path, request.route).id
+        endpoint = endpoint_asked(primary).id
         return with_own(self._learnt, endpoint, fields_of(control))
 
     def explains(self, primary: Exchange, control: Comparison) -> bool:
         """Whether all that this answer and its control differ in is noise that was known before."""
         if control.differences_omitted:
             return False
-        request = primary.request
-        endpoint = endpoint_of(primary.service, request.method, request.path, request.route).id
+        endpoint = endpoint_asked(primary).id
         noise = self._learnt.noise
         return all((endpoint, pattern, Kind(kind)) in noise for pattern, kind in fields_of(control))
 
@@ -108,7 +106,7 @@ def _question(exchange: Exchange) -> tuple[str, ...] | None:
         return None
     if response.truncated or len(response.body) > _MAX_BODY_BYTES or request.body_bytes:
         return None
-    if any(name.lower() in _PERSONAL for name, _ in request.headers):
+    if is_personal(request):
         return None
     return exchange.service, exchange.version, request.method, request.path, request.query
 

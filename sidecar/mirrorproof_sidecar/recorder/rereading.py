@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mirrorproof.exchange import Exchange, Response
+from mirrorproof_sidecar.recorder.identity import is_personal
 
 __all__ = ["Rereader", "is_safe"]
 
@@ -28,7 +29,6 @@ _log = logging.getLogger("mirrorproof.recorder")
 
 _TIMEOUT_S: Final = 2.0
 _MAX_BODY_BYTES: Final = 1 << 20
-_PERSONAL: Final = frozenset(("authorization", "cookie", "x-api-key", "proxy-authorization"))
 _KEPT: Final = frozenset(("accept", "accept-language", "host", "user-agent"))
 _MAX_TARGET_CHARS: Final = 8192
 
@@ -41,7 +41,7 @@ def is_safe(exchange: Exchange) -> bool:
         request.method.upper() in ("GET", "HEAD")
         and not request.body_bytes
         and exchange.error is None
-        and not any(name.lower() in _PERSONAL for name, _ in request.headers)
+        and not is_personal(request)
         and "[redacted]" not in target
         and request.path.startswith("/")
         and not request.path.startswith("//")

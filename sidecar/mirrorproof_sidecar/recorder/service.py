@@ -20,7 +20,7 @@ from mirrorproof_sidecar.judge import Thresholds
 from mirrorproof_sidecar.recorder.metrics import Metrics
 from mirrorproof_sidecar.recorder.settler import BATCH_KEYS, Settler
 from mirrorproof_sidecar.recorder.verdicts import Verdicts, verdict
-from mirrorproof_sidecar.rules_file import read_rules, read_schemas
+from mirrorproof_sidecar.setting_files import read_rules, read_schemas, read_thresholds
 from mirrorproof_sidecar.settings import RecorderSettings
 from mirrorproof_sidecar.store import Store
 from mirrorproof_sidecar.store.ingest import Ingested, ingest
@@ -29,7 +29,6 @@ from mirrorproof_sidecar.store.rulebook import put_rules
 from mirrorproof_sidecar.store.settling import backlog, bump
 from mirrorproof_sidecar.store.summary import summary
 from mirrorproof_sidecar.telemetry import Telemetry
-from mirrorproof_sidecar.thresholds_file import read_thresholds
 
 __all__ = ["Recorder"]
 

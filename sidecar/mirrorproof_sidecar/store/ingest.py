@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from mirrorproof.decision import Mode, Role
 from mirrorproof.exchange import Batch, Exchange, Outcome, SourceReport
-from mirrorproof_sidecar.endpoints import OTHER_ROUTE, Endpoint, endpoint_of, template_of
+from mirrorproof_sidecar.endpoints import OTHER_ROUTE, Endpoint, endpoint_asked, template_of
 from mirrorproof_sidecar.pairing import Side, State
 from mirrorproof_sidecar.store import schema
 from mirrorproof_sidecar.store.schema import safe_text
@@ -153,8 +153,7 @@ def _endpoints(connection: Connection, exchanges: Iterable[Exchange], bound: int
 
 
 def _readable_endpoint(exchange: Exchange) -> Endpoint:
-    request = exchange.request
-    endpoint = endpoint_of(exchange.service, request.method, request.path, request.route)
+    endpoint = endpoint_asked(exchange)
     return Endpoint(safe_text(endpoint.service), safe_text(endpoint.method), safe_text(endpoint.route))
 
 

@@ -57,11 +57,11 @@ def read_events(content: Content) -> list[dict[str, Any]]:
 
 
 def _field(event: dict[str, Any], line: str) -> None:
-    name, colon, value = line.partition(":")
+    name, _, value = line.partition(":")
     value = value.removeprefix(" ")
     if name == "data":
         event.setdefault("data", []).append(value)
-    elif name in ("event", "id", "retry") and (colon or name):
+    elif name in ("event", "id", "retry"):
         event[name] = value
 
 

@@ -47,14 +47,9 @@ def postgres_url() -> Iterator[str]:
 def mariadb() -> Iterator[Any]:
     """A real MariaDB for the whole session, with a database `shop`; skipped without it, except under CI."""
     from clients.mariadb import MariadbPeer
-    from clients.servers import Unavailable
+    from clients.servers import started
 
-    try:
-        peer = MariadbPeer()
-    except Unavailable as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+    peer = started(MariadbPeer)
     yield peer
     peer.stop()
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from clients.http_peer import HttpPeer
+from shelf import Shelf
 
 from mirrorproof import MirrorMiddleware, Settings, uninstall_guards
 from mirrorproof.context import set_process_context
@@ -112,26 +113,6 @@ def peer() -> type[Peer]:
     return Peer
 
 
-class Shelf:
-    """Stands where the shipping agent does, and keeps the exchanges."""
-
-    def __init__(self) -> None:
-        self.captures: list[Any] = []
-        self.flushes = 0
-
-    def submit(self, item: Any) -> bool:
-        self.captures.append(item)
-        return True
-
-    def flush(self, timeout_s: float | None = None) -> bool:
-        self.flushes += 1
-        return True
-
-    @property
-    def exchanges(self) -> list[Exchange]:
-        return [capture.exchange() for capture in self.captures]
-
-
 @dataclass
 class House:
     """A wrapped application, its counters and what it captured."""
@@ -146,8 +127,7 @@ class House:
     @property
     def exchange(self) -> Exchange:
         """The one exchange that was captured."""
-        (exchange,) = self.shelf.exchanges
-        return exchange
+        return self.shelf.exchange
 
     async def serve(self, **request: Any) -> Peer:
         return await Peer(self.middleware, **request).run()

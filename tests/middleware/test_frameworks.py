@@ -25,6 +25,7 @@ from django.urls import path as django_path
 from fastapi import BackgroundTasks, Depends, FastAPI
 from fastapi.responses import StreamingResponse
 from litestar.params import FromPath
+from shelf import Shelf
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -32,33 +33,13 @@ from starlette.routing import Route
 from mirrorproof import MirrorMiddleware, MirrorWSGIMiddleware, Settings, is_mirrored, side_effect
 from mirrorproof.aiohttp_web import mirror_middleware
 from mirrorproof.errors import LateEffectError
-from mirrorproof.exchange import Exchange, Outcome
+from mirrorproof.exchange import Outcome
 from mirrorproof.grpc_server import mirror_interceptor
 
 LIVE = {"x-request-id": "pair-1"}
 MIRRORED = LIVE | {"x-istio-mirror": "true"}
 MALFORMED = LIVE | {"x-istio-mirror": "True"}
 GIVEN = Settings(service="shop", guards=False)
-
-
-class Shelf:
-    """Stands where the shipping agent does."""
-
-    def __init__(self) -> None:
-        self.captures: list[Any] = []
-
-    def submit(self, capture: Any) -> bool:
-        self.captures.append(capture)
-        return True
-
-    def flush(self, timeout_s: float | None = None) -> bool:
-        return True
-
-    @property
-    def exchange(self) -> Exchange:
-        (capture,) = self.captures
-        exchange: Exchange = capture.exchange()
-        return exchange
 
 
 sent: list[str] = []

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from clients.servers import free_port, wait_for
+from shelf import Shelf
 
 from mirrorproof import MirrorWSGIMiddleware, Settings, current, is_mirrored, side_effect
 from mirrorproof.decision import sign
@@ -26,20 +27,6 @@ MARKED = {"HTTP_X_ISTIO_MIRROR": "true"}
 PAIRED = {"HTTP_X_REQUEST_ID": "pair-1"}
 GUNICORN = {"SERVER_SOFTWARE": "gunicorn/23.0.0"}
 MIRROR = MARKED | PAIRED | GUNICORN
-
-
-class Shelf:
-    def __init__(self) -> None:
-        self.captures: list[Any] = []
-
-    def submit(self, item: Any) -> bool:
-        self.captures.append(item)
-        return True
-
-    @property
-    def exchange(self) -> Any:
-        (capture,) = self.captures
-        return capture.exchange()
 
 
 class Server:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import aio_pika
 import pytest
 from clients.rabbitmq import RabbitPeer
-from clients.servers import Unavailable
+from clients.servers import started
 
 from mirrorproof import current, install_guards, uninstall_guards
 from mirrorproof.context import MirrorContext, entered
@@ -19,14 +18,9 @@ from mirrorproof.decision import Decision, Mode
 
 @pytest.fixture(scope="module")
 def peer() -> Iterator[RabbitPeer]:
-    try:
-        started = RabbitPeer()
-    except Unavailable as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
-    yield started
-    started.stop()
+    made = started(RabbitPeer)
+    yield made
+    made.stop()
 
 
 @pytest.fixture(autouse=True)

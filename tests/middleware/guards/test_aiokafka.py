@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource
 from clients.kafka import TOPIC, KafkaPeer
-from clients.servers import Unavailable
+from clients.servers import started
 
 from mirrorproof import Settings, install_guards, uninstall_guards
 from mirrorproof.context import MirrorContext, entered
@@ -24,14 +23,9 @@ from mirrorproof.exchange import Outcome
 
 @pytest.fixture(scope="module")
 def peer() -> Iterator[KafkaPeer]:
-    try:
-        started = KafkaPeer()
-    except Unavailable as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
-    yield started
-    started.stop()
+    made = started(KafkaPeer)
+    yield made
+    made.stop()
 
 
 @pytest.fixture(autouse=True)

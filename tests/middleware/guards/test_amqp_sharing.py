@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +10,7 @@ import aio_pika
 import pika
 import pytest
 from clients.rabbitmq import RabbitPeer
-from clients.servers import Unavailable
+from clients.servers import started
 
 from mirrorproof import install_guards, uninstall_guards
 from mirrorproof.context import MirrorContext, entered
@@ -20,14 +19,9 @@ from mirrorproof.decision import Decision, Mode
 
 @pytest.fixture(scope="module")
 def peer() -> Iterator[RabbitPeer]:
-    try:
-        started = RabbitPeer()
-    except Unavailable as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
-    yield started
-    started.stop()
+    made = started(RabbitPeer)
+    yield made
+    made.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ changed, so that no case passes by doing nothing.
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from clients.servers import Unavailable
+from clients.servers import started
 from clients.table import Case, Client, all_clients, all_peers
 
 from mirrorproof import Settings, install_guards, uninstall_guards
@@ -48,12 +47,7 @@ def _servers() -> Iterator[None]:
 def peer_of(client: Client) -> Any:
     """The client's server, started if it is not running. Skips without it, except under CI."""
     if client.peer not in _running:
-        try:
-            _running[client.peer] = all_peers()[client.peer]()
-        except Unavailable as error:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip(str(error))
+        _running[client.peer] = started(all_peers()[client.peer])
     return _running[client.peer]
 
 

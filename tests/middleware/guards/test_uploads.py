@@ -15,37 +15,17 @@ import httpx
 import pytest
 from django.conf import settings as django_settings
 from django.core.handlers.wsgi import WSGIRequest
+from shelf import Shelf
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from mirrorproof import MirrorMiddleware, MirrorWSGIMiddleware, Settings
 from mirrorproof.decision import Mode
-from mirrorproof.exchange import Exchange
 
 SIZE = 6_000_000
 GIVEN = Settings(service="shop")
 MIRRORED = {"x-request-id": "pair-1", "x-istio-mirror": "true"}
-
-
-class Shelf:
-    """Stands where the shipping agent does."""
-
-    def __init__(self) -> None:
-        self.captures: list[Any] = []
-
-    def submit(self, capture: Any) -> bool:
-        self.captures.append(capture)
-        return True
-
-    def flush(self, timeout_s: float | None = None) -> bool:
-        return True
-
-    @property
-    def exchange(self) -> Exchange:
-        (capture,) = self.captures
-        exchange: Exchange = capture.exchange()
-        return exchange
 
 
 async def starlette_order(request: Any) -> PlainTextResponse:
